@@ -1,0 +1,99 @@
+"""Model calls, seconds a frame and peak memory of every method against the number of frames.
+
+    python benchmarks/methods.py --model sprites-unet --frames 64 256 1024 --methods miga fifo_diffusion
+
+Each measurement is a process of its own, so that peaks do not add up. Frames are decoded and thrown away. Memory is the
+peak of the process (CUDA: of the device's allocator) above what it was when the model stood ready; calls are
+denoiser forwards, a guided window counts 2; `original` is what the released code calls (its formula, where it has one).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+from miga import methods, models
+from miga.methods import Trace
+from miga.noise import KeyedNoise
+
+PROMPT = "a red circle moves right over a plain blue background"
+HEADER = ("method", "frames", "latents", "calls", "original", "calls a latent", "seconds a frame", "peak memory, MB")
+
+
+def original_calls(name: str, num_latents: int, window: int, levels: int) -> int | None:
+    """Forwards of the released code for as many latents: 2 a guided window, base clip included."""
+    if methods.get(name).card.length == "finite":
+        return 2 * levels
+    if levels % window:  # the original has n windows of levels
+        return None
+    partitions, iterations = levels // window, num_latents + levels - window
+    if name == "fifo_diffusion":  # 2N + 2R (V + N - f), R = 2n windows
+        return 2 * levels + 4 * partitions * iterations
+    if name == "scalingnoise":  # 2N + 2n + 2 m (k + 2n - 1) I, m = 2 beams, k = 3 candidates
+        return 2 * levels + 2 * partitions + 4 * (3 + 2 * partitions - 1) * iterations
+    return None
+
+
+def peak(device) -> float:
+    """Peak memory so far, in MB."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def measure(model_name: str, name: str, frames: int) -> dict:
+    """One video, in this process."""
+    method, model = methods.get(name), models.load(model_name)
+    texts, num_latents = model.encode([PROMPT]), model.latent_frames(frames)
+    decoder, shown = model.decoder(), 0
+    before, start = peak(model.device), time.perf_counter()
+    for latents in method.generate(model, texts, num_latents, method.config(), KeyedNoise(0), Trace()):
+        shown += len(decoder.push(latents))
+    seconds = time.perf_counter() - start
+    return dict(
+        method=name,
+        frames=frames,
+        latents=num_latents,
+        calls=model.calls,
+        original=original_calls(name, num_latents, model.window, model.solver.num_levels),
+        seconds=seconds / min(shown, frames),
+        memory=peak(model.device) - before,
+    )
+
+
+def row(found: dict) -> str:
+    per_latent = found["calls"] / found["latents"]
+    cells = [found["method"], found["frames"], found["latents"], found["calls"], found["original"] or "–"]
+    return " | ".join(map(str, [*cells, f"{per_latent:.1f}", f"{found['seconds']:.3f}", f"{found['memory']:.0f}"]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="sprites-unet", help="a registered base model, or a directory of one")
+    parser.add_argument("--frames", type=int, nargs="+", default=[32, 64])
+    parser.add_argument("--methods", nargs="+", default=[n for n in methods.names() if not methods.get(n).card.control])
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(args.model, args.methods[0], args.frames[0])))
+        return
+    print("| " + " | ".join(HEADER) + " |\n" + "|---" * len(HEADER) + "|", flush=True)
+    for name in args.methods:
+        for frames in args.frames:
+            command = [sys.executable, __file__, "--one", "--model", args.model]
+            command += ["--methods", name, "--frames", str(frames)]
+            ran = subprocess.run(command, capture_output=True, text=True)
+            if ran.returncode:
+                print(f"| {name} | {frames} | failed: {ran.stderr.strip().splitlines()[-1]} |", flush=True)
+            else:
+                print(f"| {row(json.loads(ran.stdout.splitlines()[-1]))} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

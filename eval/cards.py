@@ -1,0 +1,121 @@
+"""What a reader of a table must know about each metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROUNDING = 1e-6  # of values: the cosine of a frame with itself is 1 + 6e-8 in float32, in VBench too
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The card of a metric. `low` and `high` bound its values, `scale` is what tables multiply by to print them.
+
+    `version` changes whenever the same video could get another value; values of different versions never meet.
+    """
+
+    name: str
+    label: str
+    short: str
+    summary: str
+    low: float
+    high: float
+    higher_is_better: bool
+    version: str = "1"
+    scale: float = 100.0
+    unit: str = "%"
+    digits: int = 2
+    source: str = ""
+    frames: int = 2  # fewest frames that it is defined for
+    ranked: bool = True  # False: more is neither better nor worse
+    of: tuple[str, ...] = ()  # a derived metric: the plain mean of the means of these
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The metrics of the long table that this one is made of: itself unless it is derived."""
+        return self.of or (self.name,)
+
+
+_VBENCH = "Huang et al., VBench: Comprehensive Benchmark Suite for Video Generative Models, CVPR 2024"
+
+_CARDS = (
+    Metric(
+        "subject_consistency", "Subject consistency", "S.C.",
+        "Similarity of each frame's subject features to the previous and to the first frame's, averaged over frames.",
+        0, 1, True, source=_VBENCH,
+    ),
+    Metric(
+        "background_consistency", "Background consistency", "B.C.",
+        "The same average on features of the whole picture.",
+        0, 1, True, source=_VBENCH,
+    ),
+    Metric(
+        "motion_smoothness", "Motion smoothness", "M.S.",
+        "How well every second frame is predicted from its neighbours by a frame interpolator.",
+        0, 1, True, source=_VBENCH, frames=3,
+    ),
+    Metric(
+        "temporal_flickering", "Temporal flickering", "T.F.",
+        "One minus the mean absolute change between neighbouring frames.",
+        0, 1, True, source=_VBENCH,
+    ),
+    Metric(
+        "motion", "Motion", "Motion",
+        "Displacement between neighbouring frames of the 5 % of the picture that moves most, by block matching on "
+        "frames of 64 pixels on the short side, in percent of that side. It tells a frozen video from a steady one.",
+        0, 0.0885, True, source="this project; the share of pixels follows VBench's dynamic degree", ranked=False,
+    ),
+    Metric(
+        "drift", "Drift", "Drift",
+        "Fall of the similarity to the video's first window, from that window itself to the last one.",
+        -1, 2, False, source="this project",
+    ),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {card.name: card for card in _CARDS}
+VBENCH = ("subject_consistency", "background_consistency", "motion_smoothness", "temporal_flickering")
+OVERALL = Metric(
+    "overall", "Overall", "O.S.",
+    "Plain mean of the four raw VBench dimensions, as the MIGA paper forms it. Not VBench's normalised total.",
+    0, 1, True, source="MIGA, Table 1", of=VBENCH,
+)  # fmt: skip
+
+_NARRLV = "Feng et al., NarrLV: Towards a Comprehensive Narrative-Centric Evaluation for Long Video Generation, 2025"
+
+_NARRLV_CARDS = (
+    Metric(
+        "R_fid", "Narrative element fidelity", "R_fid",
+        "Whether scene, targets, layout are there as told, and stay free of deformation.",
+        0, 1, True, source=_NARRLV, frames=1,
+    ),
+    Metric(
+        "R_cov", "Narrative unit coverage", "R_cov",
+        "Share of yes to whether each narrative atom occurs.",
+        0, 1, True, source=_NARRLV, frames=1,
+    ),
+    Metric(
+        "R_coh", "Narrative unit coherence", "R_coh",
+        "Share of yes to whether each atom turns into the next one, with the share of atoms that are there at all.",
+        0, 1, True, source=_NARRLV, frames=1,
+    ),
+    Metric(
+        "unparsable", "Unreadable votes", "Unread.",
+        "Share of the judge's votes that are neither yes nor no.",
+        0, 1, False, source="this project", frames=1,
+    ),
+)  # fmt: skip
+
+NARRLV: dict[str, Metric] = {card.name: card for card in _NARRLV_CARDS}
+MEAN3 = Metric(
+    "mean3", "Mean of R_fid, R_cov, R_coh", "Mean",
+    "Plain mean of the three. Our convention: the MIGA paper prints one number and does not say how it is formed.",
+    0, 1, True, source="this project", frames=1, of=("R_fid", "R_cov", "R_coh"),
+)  # fmt: skip
+
+
+def card(name: str) -> Metric:
+    """The card of a metric, derived ones included; `ValueError` lists the known ones."""
+    known = {**METRICS, OVERALL.name: OVERALL, **NARRLV, MEAN3.name: MEAN3}
+    if name not in known:
+        raise ValueError(f"unknown metric {name!r}: known are {', '.join(known)}")
+    return known[name]

@@ -1,0 +1,100 @@
+"""Commands on results: score a folder, verify a suite, check and merge leaderboards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from tyro.conf import Positional
+
+
+def score(
+    folder: Positional[Path],
+    out: Path = Path("scores.parquet"),
+    protocol: Literal["vbench", "vbench-long"] = "vbench",
+    backend: Literal["fast", "official"] = "fast",
+    weights: Path | None = None,
+    python: Path | None = None,
+    device: str | None = None,
+) -> int:
+    """Score videos that anybody made: a row per video and dimension, with a value or the reason why there is none.
+
+    Args:
+        folder: Videos named `<prompt>-<i>.mp4`.
+        out: The long table, a .parquet file.
+        protocol: VBench's four dimensions on whole videos, or on clips of two seconds.
+        backend: Our scorer, or the vbench package in its own environment; the numbers are the same.
+        weights: Folder laid out as the package's cache; default $VBENCH_CACHE_DIR or ~/.cache/vbench.
+        python: The official backend's own python (`python -m eval.vbench.official DIR` builds its environment).
+        device: cpu or cuda; default: cuda where it is there.
+    """
+    import torch
+
+    from eval import scores
+    from eval.vbench import backbones, long, official
+    from eval.vbench.score import foreign, score_video
+
+    videos = foreign(folder)
+    if backend == "official":
+        if protocol != "vbench" or python is None:
+            raise ValueError("the official backend scores the protocol vbench and needs --python, its environment's")
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        paths = {str(path): path for path, _ in videos}
+        found = official.score(paths, python, weights, device=device)
+        rows = [identity | row for path, identity in videos for (name, _), row in found.items() if name == str(path)]
+    else:
+        scorer = {"vbench": score_video, "vbench-long": long.score_video}[protocol]
+        networks = backbones.load(weights, device)
+        rows = [identity | row for path, identity in videos for row in scorer(path, networks)]
+    table = pd.DataFrame(rows, columns=list(scores.COLUMNS))
+    scores.write(table, out)
+    for metric, part in table.groupby("metric", sort=False):
+        mean = f"{part['value'].mean():.4f}" if part["value"].notna().any() else "–"
+        print(f"{metric:<38} {mean}  n = {part['value'].notna().sum()} of {len(part)}")
+    for reason, count in table.drop_duplicates(["prompt_id", "seed", "reason"])["reason"].value_counts().items():
+        print(f"{count} without a value: {reason}")
+    return 0
+
+
+def verify(suite: Positional[Path], videos: bool = True) -> int:
+    """Check what the folder of a suite says about itself; exit status 1 where something does not match.
+
+    Args:
+        suite: A finished suite, such as results/sprites.
+        videos: Decode the videos and compare their frames with the sidecars' digests.
+    """
+    from eval import manifest
+
+    checks = list(manifest.verify(suite, videos))
+    wrong = [(what, why) for what, fine, why in checks if not fine]
+    for what, why in wrong:
+        print(f"{what}: {why}")
+    print(f"{len(checks) - len(wrong)} of {len(checks)} checks match")
+    return 1 if wrong else 0
+
+
+def merge(boards: Positional[list[Path]], out: Path) -> int:
+    """Join leaderboards of several machines; refuses to mix suites, protocols or versions.
+
+    Args:
+        boards: Leaderboard files.
+        out: The joined leaderboard.
+    """
+    from eval import leaderboard
+
+    leaderboard.write(leaderboard.merge({str(path): leaderboard.read(path) for path in boards}), out)
+    return 0
+
+
+def validate(boards: Positional[list[Path]]) -> int:
+    """Check that leaderboards fit the schema; the first thing that does not is one sentence.
+
+    Args:
+        boards: Leaderboard files.
+    """
+    from eval import leaderboard
+
+    for path in boards:
+        print(f"{path}: {len(leaderboard.read(path))} rows fit the schema")
+    return 0

@@ -1,0 +1,198 @@
+"""Where the results of a suite come from, and whether they still are what they say.
+
+results/<suite>/manifest.json   versions, digests, hardware and command, and a digest of every result file
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import av
+import pandas as pd
+
+from eval import leaderboard, video
+from eval.scores import read
+from eval.statistics import mean
+from eval.tables import MAIN
+
+RESULTS = ("scores.parquet", "quality.json", "prompts.json", "tables/*", "plots/*", "leaderboard/*")
+
+
+def build(
+    suite: str | Path,
+    command: str,
+    code: Mapping[str, str],
+    config: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The manifest of a suite's folder.
+
+    command: the command line that made it. code: name -> digest of the sources that decided the results.
+    config: the configuration in full, recorded with its digest.
+    """
+    suite = Path(suite)
+    facts = [json.loads(path.read_text()) for path in sorted(suite.glob("*/*/*/seed-*.json"))]
+    return {
+        "suite": suite.name,
+        "command": command,
+        "code_sha256": dict(code),
+        "config": dict(config),
+        "config_sha256": _text_digest(config),
+        "prompts_sha256": _text_digest(sorted({(fact["prompt_id"], fact["prompt"]) for fact in facts})),
+        "weights_sha256": {fact["base"]: fact.get("weights_sha256") for fact in facts},
+        "methods": {f"{fact['base']}/{fact['entry']}": fact.get("version") for fact in facts},
+        "videos": len(facts),
+        "packages": packages(),
+        "hardware": hardware(),
+        "files": {str(path.relative_to(suite)): file_digest(path) for path in _files(suite)},
+    }
+
+
+def write(manifest: Mapping[str, Any], path: str | Path) -> None:
+    Path(path).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, str]]:
+    """(what, whether it matches, why not) for everything that the folder of a suite claims about itself.
+
+    Files against the manifest's digests; videos against the hash of decoded frames in their sidecars (`videos=False`
+    skips the decoding); leaderboards against the scores, and means in tables against means of the scores.
+    """
+    suite = Path(suite)
+    try:
+        manifest = json.loads((suite / "manifest.json").read_text())
+    except FileNotFoundError:
+        raise ValueError(
+            f"{suite}: no manifest.json: give the folder of a finished suite, such as results/sprites"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{suite}/manifest.json: not a JSON file ({error})") from None
+    for name, digest in manifest["files"].items():
+        path = suite / name
+        if not path.is_file():
+            yield name, False, "is missing"
+        else:
+            same = file_digest(path) == digest
+            yield name, same, "" if same else "is not the file that the manifest describes"
+    scores = read(suite / "scores.parquet")
+    for path in sorted(suite.glob("leaderboard/*.csv")):
+        yield _checked(path.relative_to(suite), lambda path=path: _check_board(path, scores))
+    for path in sorted(suite.glob("tables/*.csv")):
+        yield _checked(f"{path.relative_to(suite)}, recomputed", lambda path=path: _check_table(path, scores))
+    if videos:
+        for sidecar in sorted(suite.glob("*/*/*/seed-*.json")):
+            yield _checked(
+                sidecar.with_suffix(".mp4").relative_to(suite), lambda sidecar=sidecar: _check_video(sidecar)
+            )
+
+
+def packages() -> dict[str, str]:
+    """Every installed distribution with its version."""
+    found = {dist.metadata["Name"]: dist.version for dist in distributions() if dist.metadata["Name"]}
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def hardware() -> dict[str, Any]:
+    """Machine, cores, memory and GPUs; no names of hosts or users."""
+    import torch
+
+    gpus = (
+        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    )
+    return {
+        "platform": platform.platform(),
+        "python": sys.version.split()[0],
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "gpus": gpus,
+        "cuda": torch.version.cuda,
+        "ffmpeg": ".".join(map(str, av.library_versions["libavcodec"])),
+    }
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def frames_digest(path: str | Path) -> str:
+    """sha256 of the frame size and the decoded RGB frames: the container and its metadata do not count."""
+    digest, size = hashlib.sha256(), None
+    for chunk in video.chunks(path):
+        if size is None:
+            size = tuple(chunk.shape[1:])
+            digest.update(repr(size).encode())
+        digest.update(chunk.numpy())
+    return digest.hexdigest()
+
+
+def _checked(what: object, check: Callable[[], str]) -> tuple[str, bool, str]:
+    try:
+        problem = check()
+    except (ValueError, OSError, KeyError) as error:
+        problem = str(error)
+    return str(what), not problem, problem
+
+
+def _check_video(sidecar: Path) -> str:
+    fact = json.loads(sidecar.read_text())
+    missing = [name for name in ("frames_sha256", "frames") if name not in fact]
+    if missing:
+        return f"its sidecar does not say {', '.join(missing)}"
+    same = frames_digest(sidecar.with_suffix(".mp4")) == fact["frames_sha256"]
+    return "" if same else "its frames are not those that its sidecar describes"
+
+
+def _check_board(path: Path, scores: pd.DataFrame) -> str:
+    parts = {column.name: column.parts for column in MAIN}
+    for row in leaderboard.read(path).itertuples():
+        used = _rows(scores, row.base, row.entry, parts.get(row.metric, (row.metric,)))
+        if leaderboard.digest(used) != row.scores_sha256:
+            return f"{row.base}/{row.entry}/{row.metric} was computed from other scores"
+    return ""
+
+
+def _check_table(path: Path, scores: pd.DataFrame) -> str:
+    """Compare the means of columns that are metrics; a table without any (costs) has nothing to compare."""
+    table = pd.read_csv(path)
+    if "entry" not in table or path.stem == "differences":
+        return ""
+    for row in table.to_dict("records"):
+        for column in MAIN:
+            if column.name not in row:
+                continue
+            ours = mean(_rows(scores, row["base"], row["entry"], column.parts), column.parts)
+            if (ours is None) != pd.isna(row[column.name]) or (
+                ours is not None and abs(ours - row[column.name]) > 1e-9
+            ):
+                return f"{row['base']}/{row['entry']}: {column.name} is {row[column.name]}, the scores say {ours}"
+    return ""
+
+
+def _rows(scores: pd.DataFrame, base: str, entry: str, metrics: tuple[str, ...]) -> pd.DataFrame:
+    return scores[(scores["base"] == base) & (scores["entry"] == entry) & scores["metric"].isin(metrics)]
+
+
+def _files(suite: Path) -> Iterator[Path]:
+    for pattern in RESULTS:
+        yield from (path for path in sorted(suite.glob(pattern)) if path.is_file())
+
+
+def _text_digest(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

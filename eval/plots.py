@@ -1,0 +1,309 @@
+"""Figures as SVG and PNG, each a pure function of the long table and the sidecars.
+
+Contenders take the colours of Okabe and Ito's colour-blind safe palette and a marker each; controls are grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import stats
+
+from eval.cards import METRICS, OVERALL, Metric
+from eval.scores import read_trace
+from eval.statistics import CONFIDENCE, SEED, estimate
+from eval.tables import MAIN, SECONDS, Table, cost
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
+CONTROL_COLOURS = ("#8a8a8a", "#b0b0b0", "#6a6a6a", "#c4c4c4")
+CONTROL_MARKERS = "osD^"  # hollow
+DASHES = ((None, None), (5, 1.5), (2, 1.2), (6, 1.5, 1.5, 1.5), (8, 2), (1, 1), (4, 1, 1, 1))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an entry is drawn, the same in every figure of a suite."""
+
+    label: str
+    colour: str
+    marker: str
+    dashes: tuple
+    control: bool
+
+
+def looks(scores: pd.DataFrame, facts: pd.DataFrame, entries: Sequence[str] | None = None) -> dict[str, Look]:
+    """Entry -> look, by its place in `entries` (default: as they come in `scores`)."""
+    entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
+    labels = dict(zip(scores["entry"], scores["label"], strict=True))
+    controls = set(facts.loc[facts["control"].eq(True), "entry"])
+    found, contenders, bracketing = {}, 0, 0
+    for entry in [entry for entry in entries if entry in labels]:
+        if entry in controls:
+            i, bracketing = bracketing, bracketing + 1
+            colours, markers = CONTROL_COLOURS, CONTROL_MARKERS
+        else:
+            i, contenders = contenders, contenders + 1
+            colours, markers = COLOURS, MARKERS
+        dashes = (1, 1) if entry in controls else DASHES[i % len(DASHES)]
+        colour, marker = colours[i % len(colours)], markers[i % len(markers)]
+        found[entry] = Look(labels[entry], colour, marker, dashes, entry in controls)
+    return found
+
+
+def comparison(scores, facts, path: str | Path, entries=None, columns: Sequence[Metric] = MAIN) -> list[Path]:
+    """Every metric of every entry with its interval: a panel per metric, a row of panels per base model."""
+    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
+    width, height = 1.35 * len(columns) + 1.2, 0.26 * len(drawn) + 0.75
+    with _figure(path, len(bases), len(columns), width, height) as (figure, axes):
+        for base, line in zip(bases, axes, strict=True):
+            for column, axis in zip(columns, line, strict=True):
+                for place, (entry, look) in enumerate(drawn.items()):
+                    found = _found(scores, base, entry, column)
+                    if found is not None:
+                        _point(axis, [found.mean], [place], look, column, horizontal=found)
+                axis.set_title(f"{column.short} ({column.unit}){_arrow(column)}")
+                axis.set_ylim(len(drawn) - 0.5, -0.5)
+                axis.set_yticks(range(len(drawn)), [look.label for look in drawn.values()])
+                axis.tick_params(axis="y", length=0, labelleft=axis is line[0])
+                axis.locator_params(axis="x", nbins=4)
+            _name_base(line[0], base, bases)
+        figure.subplots_adjust(wspace=0.14, hspace=0.45)
+    return _written(path)
+
+
+def drift(scores, facts, path: str | Path, entries=None) -> list[Path]:
+    """Similarity to the first window against time, mean over videos with the band of the mean over prompts."""
+    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
+    fps = pd.to_numeric(facts["fps"]).iloc[0] if facts["fps"].nunique() == 1 else None
+    with _figure(path, 1, len(bases), width=4.2 * len(bases) + 1.3, height=3.0, share_y=True) as (figure, axes):
+        for base, axis in zip(bases, axes[0], strict=True):
+            for entry, look in drawn.items():
+                curves = _series(scores, base, entry, "drift")
+                if curves is None:
+                    continue
+                time = np.arange(curves.shape[1]) / (fps or 1)
+                axis.plot(time, curves.mean(0), color=look.colour, dashes=look.dashes, label=look.label)
+                if len(curves) > 1 and not look.control:
+                    low, high = _band(curves)
+                    axis.fill_between(time, low, high, color=look.colour, alpha=0.13, linewidth=0)
+            axis.set_xlabel("time (s)" if fps else "frame")
+            axis.set_title(base)
+        axes[0][0].set_ylabel("similarity to the first window")
+        _legend(axes[0])
+        figure.subplots_adjust(wspace=0.08)
+    return _written(path)
+
+
+def consistency_motion(scores, facts, path: str | Path, entries=None, quality: Metric = OVERALL) -> list[Path]:
+    """Quality against motion: a frozen video stands in the upper left corner."""
+    return _scatter(scores, facts, path, entries, METRICS["motion"], quality)
+
+
+def cost_quality(scores, facts, path: str | Path, entries=None, quality: Metric = OVERALL) -> list[Path]:
+    """Quality against seconds per frame (logarithmic)."""
+    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
+    spent = {(row.base, row.entry): row.cells[SECONDS.name].estimate.mean for row in cost(facts).rows}
+    with _figure(path, 1, len(bases), width=3.9 * len(bases) + 1.3, height=3.0) as (figure, axes):
+        for base, axis in zip(bases, axes[0], strict=True):
+            for entry, look in drawn.items():
+                found = _found(scores, base, entry, quality)
+                if found is not None and spent.get((base, entry)):
+                    _point(axis, [spent[base, entry]], [found.mean], look, quality, vertical=found, scale_x=1)
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.set_xlabel("seconds per frame")
+            axis.set_title(base)
+        axes[0][0].set_ylabel(f"{quality.label} ({quality.unit})")
+        _legend(axes[0])
+        figure.subplots_adjust(wspace=0.25)
+    return _written(path)
+
+
+def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall", "motion", "drift")) -> list[Path]:
+    """The rows of an ablation's table (`tables.comparison`) in its order, a panel per metric, a line per base model."""
+    chosen = [column for column in table.columns if column.name in columns]
+    bases = list(dict.fromkeys(row.base for row in table.rows))
+    words = list(dict.fromkeys(row.words[1] for row in table.rows))
+    with _figure(path, 1, len(chosen), width=2.7 * len(chosen) + 0.6, height=2.6) as (figure, axes):
+        for column, axis in zip(chosen, axes[0], strict=True):
+            for i, base in enumerate(bases):
+                rows = [
+                    row for row in table.rows if row.base == base and row.cells[column.name].estimate.mean is not None
+                ]
+                places = [words.index(row.words[1]) + 0.08 * (i - (len(bases) - 1) / 2) for row in rows]
+                look = Look(base, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)], False)
+                values = [row.cells[column.name].estimate.mean * column.scale for row in rows]
+                axis.plot(places, values, color=look.colour, dashes=look.dashes, linewidth=1, alpha=0.6)
+                for place, row in zip(places, rows, strict=True):
+                    found = row.cells[column.name].estimate
+                    _point(axis, [place], [found.mean], look, column, vertical=found, scale_x=1)
+            axis.set_xticks(range(len(words)), words, rotation=0 if max(map(len, words)) * len(words) < 28 else 30,
+                            ha="center" if max(map(len, words)) * len(words) < 28 else "right")  # fmt: skip
+            axis.set_xlim(-0.5, len(words) - 0.5)
+            axis.set_title(f"{column.label} ({column.unit}){_arrow(column)}")
+        if len(bases) > 1:
+            _legend(axes[0])
+        figure.subplots_adjust(wspace=0.3)
+    return _written(path)
+
+
+def reflection(scores, facts, path: str | Path, entries=None) -> list[Path]:
+    """Self-reflection in one video: the score while noisy, where it fell and a search began, what was adopted.
+
+    The video is the one with the most searches among `entries`. The thin line is the same score of the clean frames.
+    """
+    shown = [fact for fact in facts.itertuples() if entries is None or fact.entry in entries]
+    traces = [(fact, read_trace(fact.path, "reflection"), read_trace(fact.path, "consistency")) for fact in shown]
+    traces = [found for found in traces if len(found[1])]
+    with _figure(path, 1, 1, width=6.4, height=2.9) as (_, ((axis,),)):
+        if not traces:
+            axis.text(0.5, 0.5, "no video of this suite reflects", ha="center", transform=axis.transAxes)
+            return _written(path)
+        fact, events, clean = max(traces, key=lambda found: found[1]["triggered"].sum())
+        axis.plot(events["frame"], events["score"], color=COLOURS[1], marker=".", label="score while noisy")
+        if len(clean):
+            axis.plot(clean["frame"], clean["score"], color="#8a8a8a", linewidth=1, label="score when clean")
+        searches = events[events["triggered"]]
+        for event in searches.itertuples():
+            axis.plot([event.frame] * len(event.candidates), event.candidates, "_", color=COLOURS[0], markersize=9)
+        axis.plot([], [], "_", color=COLOURS[0], markersize=9, label="candidates of a search")
+        adopted = searches[searches["adopted"].notna()]
+        best = [event.candidates[int(event.adopted)] for event in adopted.itertuples()]
+        axis.plot(adopted["frame"], best, "o", color=COLOURS[0], label="adopted")
+        axis.set_xlabel("latent frame")
+        axis.set_ylabel("consistency with the frames before")
+        axis.set_title(f"{fact.label} on {fact.base}, {fact.prompt_id}, seed {fact.seed}")
+        _legend([axis])
+    return _written(path)
+
+
+def foresight(scores, facts, path: str | Path, entries=None) -> list[Path]:
+    """Why reflection can work: the score of noisy frames against that of the same frames when they are clean."""
+    bases = list(dict.fromkeys(scores["base"]))
+    with _figure(path, 1, len(bases), width=3.4 * len(bases), height=3.0) as (figure, axes):
+        for base, axis in zip(bases, axes[0], strict=True):
+            chosen = facts[(facts["base"] == base) & (facts["entry"].isin(entries) if entries is not None else True)]
+            early, clean = (
+                pd.concat([read_trace(place, kind).assign(video=place) for place in chosen["path"]] or [pd.DataFrame()])
+                for kind in ("reflection", "consistency")
+            )
+            axis.set_title(base)
+            axis.set_xlabel("score while noisy")
+            if not {"frame", "score"} <= set(early) & set(clean):
+                axis.text(0.5, 0.5, "no video here reflects", ha="center", transform=axis.transAxes)
+                continue
+            early = early[~early["triggered"].astype(bool)]  # the frames that were searched for are others
+            both = early.merge(clean, on=["video", "frame"], suffixes=("", "_clean"))
+            axis.plot(both["score"], both["score_clean"], MARKERS[0], color=COLOURS[1], alpha=0.45, markersize=4)
+            if both[["score", "score_clean"]].nunique().min() > 2:
+                rank = stats.spearmanr(both["score"], both["score_clean"]).statistic
+                axis.set_title(f"{base}: rank correlation {rank:.2f}, n = {len(both)}")
+        axes[0][0].set_ylabel("score when clean")
+        figure.subplots_adjust(wspace=0.25)
+    return _written(path)
+
+
+def _scatter(scores, facts, path, entries, across: Metric, up: Metric) -> list[Path]:
+    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
+    with _figure(path, 1, len(bases), width=3.9 * len(bases) + 1.3, height=3.0) as (figure, axes):
+        for base, axis in zip(bases, axes[0], strict=True):
+            for entry, look in drawn.items():
+                x, y = _found(scores, base, entry, across), _found(scores, base, entry, up)
+                if x is not None and y is not None:
+                    _point(axis, [x.mean], [y.mean], look, up, horizontal=x, vertical=y, scale_x=across.scale)
+            axis.set_xlabel(f"{across.label} ({across.unit} of the short side per frame)")
+            axis.set_title(base)
+        axes[0][0].set_ylabel(f"{up.label} ({up.unit})")
+        _legend(axes[0])
+        figure.subplots_adjust(wspace=0.25)
+    return _written(path)
+
+
+@contextmanager
+def _figure(
+    path, rows: int, columns: int, width: float, height: float, share_y: bool = False
+) -> Iterator[tuple[Figure, np.ndarray]]:
+    """A grid of axes; `height` is that of one row. Saved on leaving, or nothing is written."""
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height * rows), squeeze=False, sharey=share_y)
+        try:
+            yield figure, axes
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            for target in _written(path):
+                metadata = {"Date": None} if target.suffix == ".svg" else {"Software": None}
+                figure.savefig(target, metadata=metadata)
+        finally:
+            plt.close(figure)
+
+
+def _written(path: str | Path) -> list[Path]:
+    return [Path(f"{Path(path).with_suffix('')}.{kind}") for kind in ("svg", "png")]
+
+
+def _found(scores: pd.DataFrame, base: str, entry: str, column: Metric):
+    rows = scores[(scores["base"] == base) & (scores["entry"] == entry)]
+    found = estimate(rows, column.parts, resamples=2000) if len(rows) else None
+    return found if found is not None and found.mean is not None else None
+
+
+def _point(axis: Axes, x, y, look: Look, column: Metric, horizontal=None, vertical=None, scale_x=None) -> None:
+    """A marker with intervals; the axis that carries `column` is scaled as tables are."""
+    along = column.scale if scale_x is None else scale_x
+    up = column.scale if vertical is not None else 1
+    bars = {}
+    if horizontal is not None and horizontal.low is not None:
+        bars["xerr"] = np.abs([[horizontal.mean - horizontal.low], [horizontal.high - horizontal.mean]]) * along
+    if vertical is not None and vertical.low is not None:
+        bars["yerr"] = np.abs([[vertical.mean - vertical.low], [vertical.high - vertical.mean]]) * up
+    axis.errorbar(
+        np.multiply(x, along), np.multiply(y, up), fmt=look.marker, color=look.colour, elinewidth=1.3, capsize=2,
+        label=look.label, markerfacecolor="white" if look.control else look.colour, **bars,
+    )  # fmt: skip
+
+
+def _series(scores: pd.DataFrame, base: str, entry: str, metric: str) -> np.ndarray | None:
+    """(prompts, frames): the series of a metric, averaged over seeds, cut to the shortest video."""
+    rows = scores[(scores["base"] == base) & (scores["entry"] == entry) & (scores["metric"] == metric)]
+    rows = rows[rows["value"].notna()]
+    if rows.empty:
+        return None
+    length = rows["series"].map(len).min()
+    return np.stack([np.mean([s[:length] for s in part], axis=0) for _, part in rows.groupby("prompt_id")["series"]])
+
+
+def _band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    interval = stats.bootstrap(
+        (curves,), np.mean, axis=0, n_resamples=2000, batch=200, confidence_level=CONFIDENCE, method="percentile",
+        vectorized=True, rng=np.random.default_rng(SEED),
+    ).confidence_interval  # fmt: skip
+    return interval.low, interval.high
+
+
+def _legend(axes: Sequence[Axes]) -> None:
+    """One legend for a row of panels, right of the last."""
+    found = [axis.get_legend_handles_labels() for axis in axes]
+    once = {label: handle for handles, labels in found for handle, label in zip(handles, labels, strict=True)}
+    axes[-1].legend(once.values(), once.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5))
+
+
+def _name_base(axis: Axes, base: str, bases: list[str]) -> None:
+    if len(bases) > 1:
+        axis.set_ylabel(base, fontweight="bold")
+
+
+def _arrow(column: Metric) -> str:
+    return "" if not column.ranked else " ↑" if column.higher_is_better else " ↓"

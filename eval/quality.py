@@ -1,0 +1,168 @@
+"""Grade a run before anybody reads its numbers: each finding says what is wrong, where, and how bad it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from eval.cards import METRICS, ROUNDING, Metric
+
+Severity = Literal["error", "warning", "note"]
+
+MISSING_SHARE = 0.1  # of a metric's videos: more missing values than that is an error
+FEW_PROMPTS = 8  # fewer make an interval rough
+FROZEN_SHARE = 0.1  # of the native clip's motion: less than that is a picture rather than a video
+
+
+@dataclass(frozen=True)
+class Finding:
+    severity: Severity
+    check: str
+    where: str
+    sentence: str
+
+
+def grade(scores: pd.DataFrame, facts: pd.DataFrame) -> list[Finding]:
+    """All findings about a suite, the worst first. Nothing found means nothing was found, not that nothing is wrong."""
+    found = [finding for check in CHECKS for finding in check(scores, facts)]
+    return sorted(found, key=lambda finding: ("error", "warning", "note").index(finding.severity))
+
+
+def verdict(findings: list[Finding]) -> str:
+    """The worst severity, or "pass"."""
+    return next(
+        (severity for severity in ("error", "warning") if any(f.severity == severity for f in findings)), "pass"
+    )
+
+
+def write(findings: list[Finding], path: str | Path) -> None:
+    """Write <path> as JSON: {"verdict", "findings"}."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = {"verdict": verdict(findings), "findings": [asdict(finding) for finding in findings]}
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _missing(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
+    for (base, entry, metric), part in scores.groupby(["base", "entry", "metric"], sort=False):
+        lost = part[part["value"].isna()]
+        if len(lost):
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in lost["reason"].value_counts().items())
+            severity = "error" if len(lost) > MISSING_SHARE * len(part) else "warning"
+            sentence = f"{len(lost)} of {len(part)} videos have no value: {reasons}"
+            yield Finding(severity, "missing values", f"{base} / {entry} / {metric}", sentence)
+
+
+def _out_of_range(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
+    for metric, part in scores.groupby("metric", sort=False):
+        if (card := METRICS.get(metric)) is None:
+            continue
+        outside = part[(part["value"] < card.low - ROUNDING) | (part["value"] > card.high + ROUNDING)]
+        if len(outside):
+            worst = outside["value"].loc[(outside["value"] - (card.low + card.high) / 2).abs().idxmax()]
+            sentence = f"{len(outside)} values outside {card.low} to {card.high}, such as {worst:g}"
+            yield Finding("error", "range", metric, sentence)
+
+
+def _beyond_controls(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
+    controls = set(facts.loc[facts["control"].eq(True), "entry"])
+    means = scores.groupby(["base", "metric", "entry"], sort=False)["value"].mean().dropna()
+    for (base, metric), part in means.groupby(["base", "metric"], sort=False):
+        card: Metric | None = METRICS.get(metric)
+        part = part.droplevel([0, 1])
+        bracket = part[part.index.isin(controls)]
+        if card is None or not card.ranked or len(bracket) < 2:
+            continue
+        sign = 1 if card.higher_is_better else -1
+        worst, best = (sign * bracket).idxmin(), (sign * bracket).idxmax()
+        for entry, value in part[~part.index.isin(controls)].items():
+            for control, beyond, word in (
+                (worst, sign * value < sign * bracket[worst], "worse than the worst"),
+                (best, sign * value > sign * bracket[best] + 1e-9, "better than the best"),
+            ):
+                if beyond:
+                    sentence = (
+                        f"{value * card.scale:.{card.digits}f} is {word} control "
+                        f"({control}: {bracket[control] * card.scale:.{card.digits}f})"
+                    )
+                    yield Finding("warning", "controls", f"{base} / {entry} / {metric}", sentence)
+
+
+def _unequal_videos(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
+    for base, part in facts.groupby("base", sort=False):
+        for name in ("fps", "encoder", "frames", "weights_sha256"):
+            texts = part[name].map(lambda value: json.dumps(value, sort_keys=True, default=str))
+            by_value = part.groupby(texts, sort=False)["entry"].unique()
+            if len(by_value) > 1:
+                listed = "; ".join(f"{value}: {_some(entries)}" for value, entries in by_value.items())
+                only_controls = name == "frames" and part.loc[~part["control"].eq(True), "frames"].nunique() == 1
+                yield Finding(
+                    "note" if only_controls else "warning", "unequal videos", base, f"{name} differs: {listed}"
+                )
+
+
+def _few_prompts(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
+    for base, part in scores.groupby("base", sort=False):
+        count = part.loc[part["value"].notna()].groupby("metric")["prompt_id"].nunique()
+        for prompts, metrics in count.groupby(count):
+            if prompts < FEW_PROMPTS:
+                severity = "error" if prompts < 2 else "warning"
+                sentence = f"{prompts} prompt{'s' * (prompts != 1)} for {_some(metrics.index)}: intervals need more"
+                yield Finding(severity, "few prompts", base, sentence)
+
+
+def _unpaired(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
+    # a protocol has its own prompts, and not every entry need be scored by each
+    for (base, _), part in scores.groupby(["base", "protocol"], sort=False):
+        videos = part.groupby("entry", sort=False)[["prompt_id", "seed"]].apply(
+            lambda rows: set(map(tuple, rows.values))
+        )
+        everything = set().union(*videos)
+        for entry, own in videos.items():
+            if own != everything:
+                sentence = f"lacks {len(everything - own)} of the {len(everything)} videos that other entries have"
+                yield Finding("warning", "unpaired", f"{base} / {entry}", sentence)
+
+
+def _mixed(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
+    for metric, part in scores.groupby("metric", sort=False):
+        for column in ("suite", "protocol", "version"):
+            if part[column].nunique() > 1:
+                yield Finding("error", "mixed scores", metric, f"several {column}s: {_some(part[column].unique())}")
+
+
+def _frozen(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
+    means = scores[scores["metric"] == "motion"].groupby(["base", "entry"], sort=False)["value"].mean()
+    controls = set(facts.loc[facts["control"].eq(True), "entry"])
+    for (base, entry), value in means.items():
+        native = means.get((base, "native_length"), np.nan)
+        if entry not in controls and value < FROZEN_SHARE * native:
+            sentence = (
+                f"moves {value / native:.0%} of what the base model's own clip does: as consistent as a picture is"
+            )
+            yield Finding("warning", "frozen", f"{base} / {entry}", sentence)
+
+
+def _doubles(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
+    known = facts[facts["frames_sha256"].notna()]
+    for (base, entry), part in known.groupby(["base", "entry"], sort=False):
+        same = part[part.duplicated("frames_sha256", keep=False)]
+        if len(same):
+            sentence = f"{len(same)} videos share their frames with another prompt or seed"
+            yield Finding("warning", "doubles", f"{base} / {entry}", sentence)
+
+
+CHECKS = (
+    _missing, _out_of_range, _beyond_controls, _unequal_videos, _few_prompts, _unpaired, _mixed, _frozen, _doubles,
+)  # fmt: skip
+
+
+def _some(names, limit: int = 6) -> str:
+    names = sorted(set(map(str, names)))
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

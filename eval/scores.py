@@ -1,0 +1,94 @@
+"""The one long table: a row per video and metric. Everything published is a pure function of it and of the sidecars."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# Which video a row is about. `entry` is a method with its parameters under a name; `prompt_id`, `seed` pair entries.
+IDENTITY = ("suite", "base", "entry", "method", "label", "prompt_id", "seed")
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.int64() if name == "seed" else pa.string()) for name in IDENTITY),
+        ("frames", pa.int64()),  # frames decoded; 0 where the file could not be read
+        ("metric", pa.string()),
+        ("protocol", pa.string()),  # through which networks and rules: scores of two protocols never meet
+        ("version", pa.string()),
+        ("value", pa.float64()),  # null exactly where `reason` is not
+        ("reason", pa.string()),
+        ("series", pa.list_(pa.float64())),  # per frame or per pair of frames
+    ]
+)
+COLUMNS = tuple(SCHEMA.names)
+KEY = ["suite", "base", "entry", "prompt_id", "seed", "metric", "protocol"]
+
+# What tables and reports read of a sidecar; the file holds more.
+FACTS = (
+    "suite", "base", "entry", "method", "label", "params", "version", "weights_sha256", "prompt", "prompt_id", "seed",
+    "frames", "fps", "encoder", "frames_sha256", "wall_seconds", "model_calls", "peak_memory_mb", "control",
+    "streaming",
+)  # fmt: skip
+
+
+def check(scores: pd.DataFrame, name: str = "scores") -> pd.DataFrame:
+    """The table itself, in the schema's order; `ValueError` says which column or row does not fit the contract."""
+    missing = [column for column in COLUMNS if column not in scores]
+    if missing:
+        raise ValueError(f"{name}: missing column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+    scores = scores[list(COLUMNS)].reset_index(drop=True)
+    values = pd.to_numeric(scores["value"], errors="coerce")
+    unclear = values.isna() == scores["reason"].isna()
+    if unclear.any():
+        row = scores[unclear].iloc[0]
+        raise ValueError(f"{name}: {_names(row)} needs either a value or a reason, not both and not neither")
+    if np.isinf(values).any():
+        raise ValueError(f"{name}: {_names(scores[np.isinf(values)].iloc[0])} has an infinite value")
+    twice = scores.duplicated(KEY)
+    if twice.any():
+        raise ValueError(f"{name}: {_names(scores[twice].iloc[0])} is there twice")
+    return scores
+
+
+def write(scores: pd.DataFrame, path: str | Path) -> None:
+    """Write the table as parquet after checking it; the same table gives the same bytes."""
+    path = Path(path)
+    scores = check(scores, path.name).sort_values(KEY, kind="stable")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pandas(scores, SCHEMA, preserve_index=False).replace_schema_metadata(None), path)
+
+
+def read(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """The table of one file, or of several together."""
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    tables = [pq.read_table(path, schema=SCHEMA).to_pandas() for path in paths]
+    return check(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS)))
+
+
+def read_sidecars(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """One row per sidecar with the columns of FACTS (None where a sidecar does not say) and `path`."""
+    rows = []
+    for path in map(Path, paths):
+        try:
+            sidecar: dict[str, Any] = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path}: not a JSON file ({error})") from None
+        rows.append({"prompt_id": path.parent.name, **{name: sidecar[name] for name in FACTS if name in sidecar}})
+        rows[-1]["path"] = str(path)
+    return pd.DataFrame(rows, columns=[*FACTS, "path"])
+
+
+def read_trace(path: str | Path, kind: str) -> pd.DataFrame:
+    """The events of one kind that a method left in its sidecar's trace, a row each; empty where there are none."""
+    return pd.DataFrame(json.loads(Path(path).read_text()).get("trace", {}).get(kind, []))
+
+
+def _names(row: pd.Series) -> str:
+    return "/".join(str(row[column]) for column in KEY)

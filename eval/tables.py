@@ -1,0 +1,389 @@
+"""Tables as CSV, Markdown and LaTeX: every number from the long table or the sidecars, with its interval and its n.
+
+A cell in bold is the best of its column on its base model, controls apart, and only where the 95 % interval of the
+paired difference to the runner-up excludes zero.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from eval.cards import METRICS, OVERALL, VBENCH, Metric
+from eval.statistics import RESAMPLES, Estimate, difference, estimate
+
+MAIN = (*(METRICS[name] for name in VBENCH), OVERALL, METRICS["motion"], METRICS["drift"])
+
+CALLS = Metric("calls_per_frame", "Model calls per frame", "Calls/frame",
+               "Forward passes of the denoiser per video frame; a guided pass counts as two.",
+               0, float("inf"), False, scale=1, unit="", digits=1)  # fmt: skip
+SECONDS = Metric("seconds_per_frame", "Seconds per frame", "s/frame",
+                 "Wall time per video frame, decoding and writing included, loading of models not.",
+                 0, float("inf"), False, scale=1, unit="s", digits=3)  # fmt: skip
+MEMORY = Metric("peak_memory_mb", "Peak memory", "Memory",
+                "Largest memory of a generating process: of the GPU where there is one, else resident.",
+                0, float("inf"), False, scale=1, unit="MB", digits=0)  # fmt: skip
+COST = (CALLS, SECONDS, MEMORY)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of a table. `paper` is what the paper prints in this place, in the same unit as `estimate`."""
+
+    estimate: Estimate
+    best: bool = False
+    paper: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: its base and entry, the words in front of its numbers, and a cell per column."""
+
+    base: str
+    entry: str
+    words: tuple[str, ...]
+    cells: dict[str, Cell]
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table before it is written: `words` are the headings of the columns without numbers."""
+
+    name: str
+    title: str
+    words: tuple[str, ...]
+    columns: tuple[Metric, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    compared: bool = field(default=False)  # the paper's numbers stand beside ours
+
+
+def comparison(
+    name: str,
+    title: str,
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    columns: Sequence[Metric] = MAIN,
+    entries: Sequence[str] | None = None,
+    words: Mapping[str, str] | None = None,
+    heading: str = "Method",
+    notes: Sequence[str] = (),
+    resamples: int = RESAMPLES,
+) -> Table:
+    """Entries x metrics on every base model, in the order of `entries` (default: as they come in `scores`).
+
+    scores: the long table of one suite, one protocol and version per metric; facts: its sidecars (`read_sidecars`).
+    words: entry -> its text in the first column instead of its label, under `heading`.
+    """
+    one_protocol(scores)
+    entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
+    controls = set(facts.loc[facts["control"].eq(True), "entry"])
+    rows = []
+    for base in dict.fromkeys(scores["base"]):
+        parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
+        shown = [entry for entry in entries if entry in parts]
+        contenders = {entry: parts[entry] for entry in shown if entry not in controls}
+        cells: dict[str, dict[str, Cell]] = {entry: {} for entry in shown}
+        for column in columns:
+            estimates = {entry: estimate(parts[entry], column.parts, resamples) for entry in shown}
+            best = _best(contenders, estimates, column, resamples)
+            for entry in shown:
+                cells[entry][column.name] = Cell(estimates[entry], entry == best)
+        for entry in shown:
+            text = (words or {}).get(entry) or parts[entry]["label"].iloc[0]
+            rows.append(Row(base, entry, (base, text), cells[entry], entry in controls))
+    return Table(name, title, ("Base", heading), tuple(columns), tuple(rows), tuple(notes))
+
+
+def differences(
+    name: str,
+    title: str,
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    reference: str,
+    columns: Sequence[Metric] = MAIN,
+    entries: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
+    resamples: int = RESAMPLES,
+) -> Table:
+    """The reference entry minus each other one, paired on prompt and seed; bold where the interval excludes zero."""
+    one_protocol(scores)
+    entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
+    controls = set(facts.loc[facts["control"].eq(True), "entry"])
+    rows = []
+    for base in dict.fromkeys(scores["base"]):
+        parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
+        if reference not in parts:
+            continue
+        for entry in entries:
+            if entry == reference or entry not in parts:
+                continue
+            gaps = {c.name: difference(parts[reference], parts[entry], c.parts, resamples) for c in columns}
+            label = f"{parts[reference]['label'].iloc[0]} − {parts[entry]['label'].iloc[0]}"
+            cells = {column: Cell(gap, gap.certain) for column, gap in gaps.items()}
+            rows.append(Row(base, entry, (base, label), cells, entry in controls))
+    return Table(name, title, ("Base", "Difference"), tuple(columns), tuple(rows), tuple(notes))
+
+
+def cost(
+    facts: pd.DataFrame,
+    entries: Sequence[str] | None = None,
+    name: str = "cost",
+    title: str = "Cost",
+    notes: Sequence[str] = (),
+) -> Table:
+    """Model calls and seconds per frame (means over videos), peak memory (largest) and streaming, from the sidecars."""
+    entries = list(dict.fromkeys(facts["entry"])) if entries is None else list(entries)
+    controls = set(facts.loc[facts["control"].eq(True), "entry"])
+    rows = []
+    for base in dict.fromkeys(facts["base"]):
+        for entry in entries:
+            part = facts[(facts["base"] == base) & (facts["entry"] == entry)]
+            if part.empty:
+                continue
+            frames = pd.to_numeric(part["frames"])
+            values = {
+                CALLS.name: (pd.to_numeric(part["model_calls"]) / frames).mean(),
+                SECONDS.name: (pd.to_numeric(part["wall_seconds"]) / frames).mean(),
+                MEMORY.name: pd.to_numeric(part["peak_memory_mb"]).max(),
+            }
+            count, prompts = len(part), part["prompt_id"].nunique()
+            cells = {
+                column: Cell(Estimate(None if pd.isna(value) else float(value), None, None, count, count, prompts))
+                for column, value in values.items()
+            }
+            first = part.iloc[0]
+            streams = "–" if pd.isna(first["streaming"]) else "yes" if first["streaming"] else "no"
+            rows.append(Row(base, entry, (base, first["label"], streams), cells, entry in controls))
+    return Table(name, title, ("Base", "Method", "Streaming"), COST, tuple(rows), tuple(notes))
+
+
+def with_paper(table: Table, numbers: Mapping[tuple[str, str], Mapping[str, float]]) -> Table:
+    """The same table with the paper's numbers, (base, entry) -> metric -> percent, beside ours."""
+    rows = []
+    for row in table.rows:
+        printed = numbers.get((row.base, row.entry), {})
+        cells = {
+            column.name: replace(row.cells[column.name], paper=printed[column.name] / column.scale)
+            if column.name in printed
+            else row.cells[column.name]
+            for column in table.columns
+        }
+        rows.append(replace(row, cells=cells))
+    return replace(table, rows=tuple(rows), compared=True)
+
+
+def paper_numbers(path: str | Path, section: str) -> dict[tuple[str, str], dict[str, float]]:
+    """(base, entry) -> metric -> percent of a table of the paper, as `config/paper_results.yaml` has them."""
+    data = yaml.safe_load(Path(path).read_text())
+    if section not in data:
+        raise ValueError(f"{path}: no section {section!r}: it has {', '.join(data)}")
+    columns = data[section].pop("columns")
+    return {
+        (base, entry): {column: value for column, value in zip(columns, values, strict=True) if value is not None}
+        for base, part in data[section].items()
+        for entry, values in part.items()
+    }
+
+
+def one_protocol(scores: pd.DataFrame) -> None:
+    """`ValueError` where a table would mix suites, or protocols or versions of one metric."""
+    if len(suites := set(scores["suite"])) > 1:
+        raise ValueError(f"scores of different suites never meet in one table: {', '.join(sorted(suites))}")
+    for metric, part in scores.groupby("metric"):
+        for column in ("protocol", "version"):
+            if len(found := set(part[column])) > 1:
+                raise ValueError(f"{metric}: {column}s {', '.join(sorted(found))} do not belong in one table")
+
+
+def _best(parts: Mapping[str, pd.DataFrame], estimates: Mapping[str, Estimate], column: Metric, resamples: int):
+    """The entry that is certainly better than the runner-up, or None. Motion is no quality: it has no best."""
+    ranked = [entry for entry in parts if estimates[entry].mean is not None]
+    ranked.sort(key=lambda entry: estimates[entry].mean, reverse=column.higher_is_better)
+    if len(ranked) < 2 or not column.ranked:
+        return None
+    gap = difference(parts[ranked[0]], parts[ranked[1]], column.parts, resamples)
+    return ranked[0] if gap.certain else None
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def write(table: Table, folder: str | Path) -> list[Path]:
+    """Write <name>.csv, <name>.md, <name>.tex, and <name>.json for the report; returns the paths."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "csv": to_frame(table).to_csv(index=False),
+        "md": to_markdown(table),
+        "tex": to_latex(table),
+        "json": json.dumps(to_data(table), indent=1, allow_nan=False) + "\n",
+    }
+    paths = [folder / f"{table.name}.{suffix}" for suffix in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        path.write_text(text, encoding="utf-8")
+    return paths
+
+
+def to_frame(table: Table) -> pd.DataFrame:
+    """The numbers unrounded and unscaled: per metric its mean, low, high, n and total, best, and the paper's number."""
+    rows: list[dict[str, Any]] = []
+    for row in table.rows:
+        line: dict[str, Any] = {"base": row.base, "entry": row.entry}
+        line |= {_key(word): text for word, text in zip(table.words[1:], row.words[1:], strict=True)}
+        line |= {"control": row.control}
+        for column in table.columns:
+            cell, name = row.cells[column.name], column.name
+            found = cell.estimate
+            line |= {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
+            line |= {f"{name}_n": found.n, f"{name}_total": found.total, f"{name}_best": cell.best}
+            if table.compared:
+                line |= {f"{name}_paper": cell.paper}
+        rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def to_data(table: Table) -> dict[str, Any]:
+    """The table as plain data with what a reader of it must know, for pages that show it."""
+    shown = ("name", "label", "short", "summary", "unit", "scale", "digits", "ranked", "higher_is_better")
+    return {
+        "name": table.name,
+        "title": table.title,
+        "words": list(table.words),
+        "columns": [{key: getattr(column, key) for key in shown} for column in table.columns],
+        "rows": [
+            {
+                "base": row.base,
+                "entry": row.entry,
+                "words": list(row.words),
+                "control": row.control,
+                "cells": {
+                    name: {**asdict(cell.estimate), "best": cell.best, "paper": cell.paper}
+                    for name, cell in row.cells.items()
+                },
+            }
+            for row in table.rows
+        ],
+        "notes": [*table.notes, legend(table)],
+        "compared": table.compared,
+    }
+
+
+def to_markdown(table: Table) -> str:
+    head = [*table.words, *(f"{c.label}{_unit(c)} {_arrow(c)}".strip() for c in table.columns), "n"]
+    lines = [f"**{table.title}**", "", "| " + " | ".join(head) + " |"]
+    lines += ["|" + "|".join(["---"] * len(table.words) + ["---:"] * (len(table.columns) + 1)) + "|"]
+    for row in table.rows:
+        words = [_escape_markdown(word) for word in row.words]
+        if row.control:
+            words[1] = f"*{words[1]}* (control)"
+        cells = [_markdown(row.cells[column.name], column, table.compared) for column in table.columns]
+        lines.append("| " + " | ".join([*words, *cells, _count(row)]) + " |")
+    return "\n".join([*lines, "", *(f"{note}\n" for note in [*table.notes, legend(table)])])
+
+
+def to_latex(table: Table) -> str:
+    head = [*table.words, *(f"{c.short} {_arrow_latex(c)}".strip() for c in table.columns), "n"]
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}\centering\small",
+        rf"\caption{{{_latex(table.title)}. {_latex(' '.join([*table.notes, legend(table)]))}}}",
+        rf"\begin{{tabular}}{{{'l' * len(table.words)}{'r' * (len(table.columns) + 1)}}}",
+        r"\toprule",
+        " & ".join(head) + r" \\",
+        r"\midrule",
+    ]
+    for number, row in enumerate(table.rows):
+        if number and row.base != table.rows[number - 1].base:
+            lines.append(r"\midrule")
+        words = [_latex(word) for word in row.words]
+        if row.control:
+            words[1] = rf"\textit{{{words[1]}}}"
+        cells = [_latex_cell(row.cells[column.name], column, table.compared) for column in table.columns]
+        lines.append(" & ".join([*words, *cells, _latex(_count(row))]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def legend(table: Table) -> str:
+    """How to read the cells."""
+    parts = ["n: videos with a value of all videos."]
+    if any(cell.estimate.low is not None for row in table.rows for cell in row.cells.values()):
+        parts.insert(0, "Mean [95 % bootstrap interval over prompts].")
+    if any(cell.best for row in table.rows for cell in row.cells.values()):
+        best = "" if table.words[1:2] == ("Difference",) else "best of the contenders, and "
+        against = "to the runner-up " if best else ""
+        parts.append(f"Bold: {best}the interval of the paired difference {against}excludes zero.")
+    if table.compared:
+        parts.append("In parentheses: the paper's number and ours minus it; –: the paper has none.")
+    return " ".join(parts)
+
+
+def number(value: float | None, column: Metric, sign: bool = False) -> str:
+    """A value as tables print it: scaled, with the metric's digits, a dash for none."""
+    if value is None:
+        return "–"
+    shown = round(value * column.scale, column.digits) + 0.0  # no negative zero
+    return f"{shown:{'+' if sign else ''}.{column.digits}f}".replace("-", "−")
+
+
+def _markdown(cell: Cell, column: Metric, compared: bool) -> str:
+    found = cell.estimate
+    text = f"**{number(found.mean, column)}**" if cell.best else number(found.mean, column)
+    if found.low is not None:
+        text += f" [{number(found.low, column)}, {number(found.high, column)}]"
+    return text + (f" ({_beside(cell, column)})" if compared else "")
+
+
+def _latex_cell(cell: Cell, column: Metric, compared: bool) -> str:
+    found = cell.estimate
+    text = rf"\textbf{{{number(found.mean, column)}}}" if cell.best else number(found.mean, column)
+    if found.low is not None:
+        text += rf" {{\scriptsize[{number(found.low, column)}, {number(found.high, column)}]}}"
+    text += rf" {{\scriptsize({_beside(cell, column)})}}" if compared else ""
+    return text.replace("−", r"$-$").replace("–", "--")
+
+
+def _beside(cell: Cell, column: Metric) -> str:
+    if cell.paper is None:
+        return "–"
+    gap = None if cell.estimate.mean is None else cell.estimate.mean - cell.paper
+    return f"{number(cell.paper, column)}, {number(gap, column, sign=True)}"
+
+
+def _count(row: Row) -> str:
+    counts = list(dict.fromkeys((cell.estimate.n, cell.estimate.total) for cell in row.cells.values()))
+    return ", ".join(f"{n} of {total}" for n, total in counts)
+
+
+def _unit(column: Metric) -> str:
+    return f" ({column.unit})" if column.unit else ""
+
+
+def _arrow(column: Metric) -> str:
+    return "" if not column.ranked else "↑" if column.higher_is_better else "↓"
+
+
+def _arrow_latex(column: Metric) -> str:
+    return "" if not column.ranked else r"$\uparrow$" if column.higher_is_better else r"$\downarrow$"
+
+
+def _key(word: str) -> str:
+    return re.sub(r"\W+", "_", word.lower())
+
+
+def _escape_markdown(text: str) -> str:
+    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", text).replace("\n", " ")
+
+
+def _latex(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--"}
+    special |= {character: f"\\{character}" for character in "&%$#_{}"}
+    return "".join(special.get(character, character) for character in text)

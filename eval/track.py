@@ -1,0 +1,182 @@
+"""Publish a finished suite to Weights & Biases: tables, figures, sample videos and the scores as an artifact.
+
+Off the critical path: it runs in a process of its own with a time limit, a network that is down or slow is a sentence
+in the returned status and never an error, and publishing the same results twice leaves one run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from eval import leaderboard
+from eval.scores import read, read_sidecars
+
+Mode = Literal["offline", "online", "disabled"]
+
+
+def publish(
+    suite: str | Path,
+    mode: Mode = "offline",
+    project: str = "miga-bench",
+    entity: str | None = None,
+    videos: int = 8,
+    timeout: float = 120,
+) -> dict[str, Any]:
+    """Publish the folder of a suite (scores.parquet, tables/, plots/, leaderboard/, videos with their sidecars).
+
+    Returns {"state": "published" | "unchanged" | "disabled" | "failed", "mode", "id", "reason"} and writes it to
+    <suite>/wandb/status.json. Takes at most `timeout` seconds. The key is read from the environment (WANDB_API_KEY) by
+    wandb itself; without one, "online" becomes "offline". `videos` sample videos go into the table.
+    """
+    suite = Path(suite)
+    folder = suite / "wandb"
+    folder.mkdir(parents=True, exist_ok=True)
+    status: dict[str, Any] = {"state": "disabled", "mode": mode, "id": None, "reason": None}
+    if mode != "disabled":
+        if mode == "online" and not os.environ.get("WANDB_API_KEY"):
+            status |= {"mode": "offline", "reason": "no WANDB_API_KEY in the environment: published offline"}
+        status["id"] = run_id(suite)
+        status |= _publish_once(suite, status, project, entity, videos, timeout)
+    (folder / "status.json").write_text(json.dumps(status, indent=1) + "\n")
+    return status
+
+
+def run_id(suite: Path) -> str:
+    """The same results have the same id, whatever the machine."""
+    scores = read(suite / "scores.parquet")
+    return hashlib.sha256(f"{suite.name}/{leaderboard.digest(scores)}".encode()).hexdigest()[:16]
+
+
+def _publish_once(suite: Path, status: dict, project: str, entity: str | None, videos: int, timeout: float) -> dict:
+    try:
+        before = json.loads((suite / "wandb/status.json").read_text())
+    except (OSError, ValueError):
+        before = {}
+    if before.get("state") in ("published", "unchanged") and all(before.get(k) == status[k] for k in ("mode", "id")):
+        return {"state": "unchanged"}
+    for old in suite.glob(f"wandb/offline-run-*-{status['id']}"):
+        shutil.rmtree(old)
+    request = {
+        "suite": str(suite),
+        "project": project,
+        "entity": entity,
+        "videos": videos,
+        "timeout": timeout,
+        **status,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "eval.track", json.dumps(request)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True, env=_environment(suite),
+    )  # fmt: skip
+    try:
+        _, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # wandb's own service process too
+        process.communicate()
+        return {"state": "failed", "reason": f"not finished after {timeout:g} s"}
+    if process.returncode:
+        return {"state": "failed", "reason": _without_key((errors.strip().splitlines() or ["unknown"])[-1])}
+    return {"state": "published"}
+
+
+def _environment(suite: Path) -> dict[str, str]:
+    """Everything that wandb writes stays in the suite's folder."""
+    folder = str((suite / "wandb").resolve())
+    quiet = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false", "WANDB_DISABLE_GIT": "true"}
+    return {**os.environ, **quiet, "WANDB_DATA_DIR": folder, "WANDB_CACHE_DIR": f"{folder}/cache"}
+
+
+def _without_key(text: str) -> str:
+    key = os.environ.get("WANDB_API_KEY")
+    return text.replace(key, "***") if key else text
+
+
+def _log(request: dict[str, Any]) -> None:
+    """One run with everything, in the process that may be killed."""
+    import wandb
+
+    suite = Path(request["suite"])
+    scores = read(suite / "scores.parquet")
+    sidecars = read_sidecars(sorted(_sidecars(suite, scores)))
+    settings = wandb.Settings(
+        init_timeout=request["timeout"], console="off", x_disable_stats=True, disable_git=True, disable_code=True
+    )
+    run = wandb.init(
+        project=request["project"], entity=request["entity"], group=suite.name, job_type="results", id=request["id"],
+        name=f"{suite.name}-{request['id'][:6]}", resume="allow", mode=request["mode"], dir=str(suite),
+        tags=sorted({"suite:" + suite.name, *scores["base"], *scores["method"]} - {""})[:20],
+        config=_config(scores, sidecars), settings=settings,
+    )  # fmt: skip
+    boards = sorted((suite / "leaderboard").glob("*.csv"))
+    for path in boards:
+        board = leaderboard.read(path)
+        for row in board[board["value"].notna()].itertuples():
+            run.summary[f"{row.metric}/{row.base}/{row.entry}"] = row.value
+    log: dict[str, Any] = {f"tables/{p.stem}": _table(wandb, p) for p in sorted((suite / "tables").glob("*.csv"))}
+    log |= {f"plots/{path.stem}": wandb.Image(str(path)) for path in sorted((suite / "plots").glob("*.png"))}
+    log["videos"] = _videos(wandb, scores, sidecars, request["videos"])
+    run.log(log, step=0)
+    results = wandb.Artifact(
+        f"{suite.name}-results", type="results", metadata={"scores_sha256": leaderboard.digest(scores)}
+    )
+    for path in (suite / "scores.parquet", suite / "manifest.json", *boards, *sorted((suite / "tables").glob("*.csv"))):
+        if path.is_file():
+            results.add_file(str(path), name=str(path.relative_to(suite)))
+    run.log_artifact(results)
+    run.finish()
+
+
+def _sidecars(suite: Path, scores: pd.DataFrame) -> Iterator[Path]:
+    for row in scores[["base", "entry", "prompt_id", "seed"]].drop_duplicates().itertuples():
+        path = suite / row.base / row.entry / row.prompt_id / f"seed-{row.seed}.json"
+        if path.is_file():
+            yield path
+
+
+def _config(scores: pd.DataFrame, sidecars: pd.DataFrame) -> dict[str, Any]:
+    """What made the results, by base model and entry. Dots do not belong in wandb's keys."""
+    first = sidecars.drop_duplicates(["base", "entry"])
+    entries = {
+        f"{row.base}/{row.entry}".replace(".", "_"): {
+            "method": row.method,
+            "version": row.version,
+            "params": row.params,
+        }
+        for row in first.itertuples()
+    }
+    protocols = scores.groupby("metric")[["protocol", "version"]].first().to_dict("index")
+    return {"suite": scores["suite"].iloc[0], "entries": entries, "metrics": protocols}
+
+
+def _table(wandb, path: Path):
+    return wandb.Table(dataframe=pd.read_csv(path))
+
+
+def _videos(wandb, scores: pd.DataFrame, sidecars: pd.DataFrame, count: int):
+    """Prompt x entry x video x scores: the first prompts on every entry, as many videos as asked for."""
+    values = scores.pivot_table(index=["base", "entry", "prompt_id", "seed"], columns="metric", values="value")
+    metrics = list(values.columns)
+    table = wandb.Table(columns=["prompt", "base", "method", "seed", "video", *metrics])
+    chosen = sidecars.sort_values(["prompt_id", "seed"], kind="stable")
+    chosen = chosen[[Path(path).with_suffix(".mp4").is_file() for path in chosen["path"]]].head(count)
+    for row in chosen.itertuples():
+        key = (row.base, row.entry, row.prompt_id, row.seed)
+        found = [float(values.loc[key, metric]) if key in values.index else None for metric in metrics]
+        video = wandb.Video(str(Path(row.path).with_suffix(".mp4")), format="mp4", caption=str(row.prompt)[:200])
+        table.add_data(row.prompt, row.base, row.label, row.seed, video, *found)
+    return table
+
+
+if __name__ == "__main__":
+    _log(json.loads(sys.argv[1]))

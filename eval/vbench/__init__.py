@@ -1,0 +1,8 @@
+"""The dimensions of VBench on any backbone, and VBench's own networks and package.
+
+metrics.py    the formulas, on features and differences
+score.py      one pass over a video gives every metric; many videos give the long table
+matching.py   classical motion and interpolation, for suites without weights
+backbones.py  the networks of VBench without torchvision
+official.py   the `vbench` package itself, in its own environment
+"""

@@ -1,0 +1,370 @@
+"""VBench's own networks and preprocessing, without its package and without torchvision.
+
+Weights lie where the package looks for them, below $VBENCH_CACHE_DIR (default ~/.cache/vbench):
+
+    dino_model/dino_vitbase16_pretrain.pth   DINO ViT-B/16 (Caron et al. 2021), subject consistency
+    clip_model/ViT-B-32.pt                   CLIP ViT-B/32 (Radford et al. 2021), background consistency
+    amt_model/amt-s.pth                      AMT-S (Li et al. 2023), motion smoothness
+
+The code of AMT is non-commercial (CC BY-NC 4.0) and is not part of this project: it is read from an installed `vbench`
+wheel (`pip install --no-deps vbench==0.1.5`), which need not be importable as a whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import math
+import os
+import pickle
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+import yaml
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from eval.vbench.score import Backbones
+
+Frames = UInt8[Tensor, "n height width 3"]
+Weights = dict[str, Tensor]
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+SIDE = 224  # pixels of the short side after resizing
+BATCH = 8  # frames at once through DINO and CLIP
+PAIRS = 4  # pairs of frames at once through AMT
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of weights: its place below the cache, where it comes from, and its checksum where one is published."""
+
+    place: str
+    url: str
+    sha256: str | None = None
+
+
+DINO_FILE = File(
+    "dino_model/dino_vitbase16_pretrain.pth",
+    "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
+)
+CLIP_SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
+CLIP_FILE = File(
+    "clip_model/ViT-B-32.pt", f"https://openaipublic.azureedge.net/clip/models/{CLIP_SHA256}/ViT-B-32.pt", CLIP_SHA256
+)
+AMT_FILE = File("amt_model/amt-s.pth", "https://huggingface.co/lalala125/AMT/resolve/main/amt-s.pth")
+FILES = (DINO_FILE, CLIP_FILE, AMT_FILE)
+
+
+def load(
+    weights: str | Path | None = None, device: str | torch.device | None = None, package: str | Path | None = None
+) -> Backbones:
+    """The backbones of the protocol "vbench" in float32, on CUDA where it is there.
+
+    weights: folder laid out as the package's cache. package: folder that holds the installed `vbench`, default this
+    environment's. The version names the digests of the three files. `ValueError` lists everything that is missing.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dino, clip, amt = located(weights)
+    package = _package(package)
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (dino, clip, amt)]
+    return Backbones(
+        protocol="vbench",
+        version=hashlib.sha256("".join(digests).encode()).hexdigest()[:12],
+        subject=subject_features(dino, device),
+        background=background_features(clip, device),
+        interpolate=interpolator(amt, package, device),
+        device=device,
+    )
+
+
+def cache() -> Path:
+    """Where the vbench package keeps its weights."""
+    return Path(os.environ.get("VBENCH_CACHE_DIR") or Path.home() / ".cache/vbench")
+
+
+def located(weights: str | Path | None = None) -> list[Path]:
+    """The files of weights. The package reads DINO's from torch's own cache, so that place counts too."""
+    folder = Path(weights) if weights else cache()
+    places = {file: [folder / file.place] for file in FILES}
+    places[DINO_FILE].append(Path(torch.hub.get_dir()) / "checkpoints/dino_vitbase16_pretrain.pth")
+    found = {file: next((p for p in some if p.is_file() and p.stat().st_size), None) for file, some in places.items()}
+    if lacking := [file for file, path in found.items() if path is None]:
+        wanted = "; ".join(f"{folder / file.place} from {file.url}" for file in lacking)
+        raise ValueError(f"weights of VBench's networks are missing: {wanted}")
+    return list(found.values())
+
+
+# --- features ---------------------------------------------------------------------------------------------------------
+
+
+def subject_features(path: Path, device: torch.device) -> Callable[[Frames], Float[Tensor, "n 768"]]:
+    """DINO's class token of whole frames: the short side resized to 224, no crop, the patch grid floored."""
+    vit = _named(_checkpoint(path), _DINO_NAMES, path)
+    vit = {name: tensor.float().to(device) for name, tensor in vit.items()}
+
+    @_in_batches(BATCH)
+    def features(frames: Frames) -> Tensor:
+        images = _normalised(_resized(frames, "bilinear"), *IMAGENET)
+        grid = [side // vit["patch.weight"].shape[-1] for side in images.shape[2:]]
+        tokens = _embedded(vit, images, _dino_positions(vit["positions"], *grid))
+        tokens = _blocks(vit, tokens, heads=12, eps=1e-6, activation=F.gelu)
+        return _norm(vit, "final", tokens[:, 0], 1e-6)
+
+    return features
+
+
+def background_features(path: Path, device: torch.device) -> Callable[[Frames], Float[Tensor, "n 512"]]:
+    """CLIP's image embedding of the central square, from weights rounded to half precision, computed in single.
+
+    That is what OpenAI's package computes on a CPU; on CUDA it computes in half precision, which differs by 1e-4.
+    """
+    vit = _named(_checkpoint(path), _CLIP_NAMES, path)
+    vit = {name: _clip_rounded(name, tensor).to(device) for name, tensor in vit.items()}
+    heads = vit["patch.weight"].shape[0] // 64
+
+    @_in_batches(BATCH)
+    def features(frames: Frames) -> Tensor:
+        images = _normalised(_cropped(_resized(frames, "bicubic")), *CLIP)
+        tokens = _norm(vit, "first", _embedded(vit, images, vit["positions"]), 1e-5)
+        tokens = _blocks(vit, tokens, heads, eps=1e-5, activation=lambda x: x * torch.sigmoid(1.702 * x))
+        return _norm(vit, "final", tokens[:, 0], 1e-5) @ vit["projection"]
+
+    return features
+
+
+# The two transformers have the same blocks; these are their names for the same tensors.
+_BLOCK = {"norm1": "norm1", "norm2": "norm2", "qkv": "attn.qkv", "out": "attn.proj", "up": "mlp.fc1", "down": "mlp.fc2"}
+_DINO_NAMES = {
+    "patch": "patch_embed.proj", "class": "cls_token", "positions": "pos_embed", "final": "norm", "block": "blocks.{}",
+    **_BLOCK,
+}  # fmt: skip
+_CLIP_NAMES = {
+    "patch": "visual.conv1", "class": "visual.class_embedding", "positions": "visual.positional_embedding",
+    "first": "visual.ln_pre", "final": "visual.ln_post", "projection": "visual.proj",
+    "block": "visual.transformer.resblocks.{}", "norm1": "ln_1", "norm2": "ln_2", "qkv": "attn.in_proj_",
+    "out": "attn.out_proj", "up": "mlp.c_fc", "down": "mlp.c_proj",
+}  # fmt: skip
+
+
+def _named(checkpoint: Weights, names: dict[str, str], path: Path) -> Weights:
+    """The image transformer of a checkpoint under common names: "patch.weight", "3.qkv.bias", "positions", ..."""
+    whole = {ours: theirs for ours, theirs in names.items() if ours not in (*_BLOCK, "block")}
+    prefix = names["block"].split("{}")[0]
+    depth = len({key.removeprefix(prefix).split(".")[0] for key in checkpoint if key.startswith(prefix)})
+    for i in range(depth):
+        whole |= {f"{i}.{ours}": f"{names['block'].format(i)}.{names[ours]}" for ours in _BLOCK}
+    found: Weights = {}
+    for ours, theirs in whole.items():
+        if theirs in checkpoint:
+            found[ours] = checkpoint[theirs]
+        for part in ("weight", "bias"):
+            key = f"{theirs}{part}" if theirs.endswith("_") else f"{theirs}.{part}"
+            if key in checkpoint:
+                found[f"{ours}.{part}"] = checkpoint[key]
+        if not any(key.startswith(ours) for key in found):
+            raise ValueError(f"{path}: has no {theirs}: this is not the file that VBench uses")
+    return found
+
+
+def _embedded(vit: Weights, images: Float[Tensor, "n 3 h w"], positions: Tensor) -> Float[Tensor, "n tokens d"]:
+    patch = vit["patch.weight"].shape[-1]
+    patches = F.conv2d(images, vit["patch.weight"], vit.get("patch.bias"), stride=patch).flatten(2).transpose(1, 2)
+    return torch.cat([vit["class"].reshape(1, 1, -1).expand(len(images), -1, -1), patches], 1) + positions
+
+
+def _blocks(vit: Weights, tokens: Float[Tensor, "n tokens d"], heads: int, eps: float, activation: Callable) -> Tensor:
+    """Pre-norm transformer blocks."""
+    for i in range(sum(name.endswith(".qkv.weight") for name in vit)):
+        tokens = tokens + _attention(vit, i, _norm(vit, f"{i}.norm1", tokens, eps), heads)
+        hidden = activation(_linear(vit, f"{i}.up", _norm(vit, f"{i}.norm2", tokens, eps)))
+        tokens = tokens + _linear(vit, f"{i}.down", hidden)
+    return tokens
+
+
+def _attention(vit: Weights, i: int, tokens: Float[Tensor, "n tokens d"], heads: int) -> Tensor:
+    n, length, width = tokens.shape
+    q, k, v = _linear(vit, f"{i}.qkv", tokens).reshape(n, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+    mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, length, width)
+    return _linear(vit, f"{i}.out", mixed)
+
+
+def _linear(vit: Weights, name: str, x: Tensor) -> Tensor:
+    return F.linear(x, vit[f"{name}.weight"], vit[f"{name}.bias"])
+
+
+def _norm(vit: Weights, name: str, x: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], vit[f"{name}.weight"], vit[f"{name}.bias"], eps)
+
+
+def _dino_positions(positions: Float[Tensor, "1 tokens d"], rows: int, columns: int) -> Float[Tensor, "1 grid d"]:
+    """DINO's positions on another grid: bicubic, by factors that are a tenth of a patch too large."""
+    side = math.isqrt(positions.shape[1] - 1)
+    if rows == columns == side:
+        return positions
+    patches = positions[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    factors = ((rows + 0.1) / side, (columns + 0.1) / side)
+    patches = F.interpolate(patches, scale_factor=factors, mode="bicubic")
+    return torch.cat([positions[:, :1], patches.flatten(2).transpose(1, 2)], 1)
+
+
+def _clip_rounded(name: str, tensor: Tensor) -> Tensor:
+    """OpenAI's loader rounds convolutions, linear layers and the projection to half precision, and nothing else."""
+    halved = {"patch", "projection", "qkv", "out", "up", "down"} & set(name.split("."))
+    return tensor.half().float() if halved else tensor.float()
+
+
+# --- frames to images -------------------------------------------------------------------------------------------------
+
+
+def _resized(frames: Frames, mode: str) -> Float[Tensor, "n 3 h w"]:
+    """The short side becomes 224 pixels, in grey levels 0..255; no antialiasing and no clipping, as VBench resizes."""
+    images = frames.permute(0, 3, 1, 2).float()
+    height, width = images.shape[2:]
+    short = min(height, width)
+    size = [SIDE if side == short else int(SIDE * side / short) for side in (height, width)]
+    return images if size == [height, width] else F.interpolate(images, size=size, mode=mode, align_corners=False)
+
+
+def _cropped(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 224 224"]:
+    top, left = (round((side - SIDE) / 2) for side in images.shape[2:])
+    return images[..., top : top + SIDE, left : left + SIDE]
+
+
+def _normalised(images: Float[Tensor, "n 3 h w"], mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    mean, std = (torch.tensor(values, device=images.device).reshape(3, 1, 1) for values in (mean, std))
+    return (images / 255 - mean) / std
+
+
+def _in_batches(size: int) -> Callable:
+    """Run a function of frames on `size` of them at a time, in single precision throughout."""
+
+    def wrap(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        @torch.inference_mode()
+        def batched(*frames: Frames) -> Tensor:
+            with torch.backends.cudnn.flags(allow_tf32=False):
+                return torch.cat([function(*part) for part in zip(*(f.split(size) for f in frames), strict=True)])
+
+        return batched
+
+    return wrap
+
+
+def _checkpoint(path: Path) -> Weights:
+    """Tensors of a TorchScript archive (CLIP's file) or of a pickle (the others)."""
+    try:
+        return torch.jit.load(str(path), map_location="cpu").state_dict()
+    except RuntimeError:
+        pass  # no TorchScript archive
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_TensorsOnly)
+        return {name: tensor for name, tensor in data.get("state_dict", data).items() if isinstance(tensor, Tensor)}
+    except Exception as error:  # torch raises errors of many kinds for files that are no checkpoints
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: not a file of weights, or a damaged one ({reason})") from None
+
+
+class _TensorsOnly:
+    """A pickle module for torch.load that rebuilds tensors and runs nothing else of the file.
+
+    AMT's file also holds its training configuration, which `weights_only=True` refuses; here it becomes placeholders.
+    """
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module: str, name: str):
+            storage = module in ("torch", "torch.storage") and name.endswith("Storage")
+            rebuild = module == "torch._utils" and name.startswith("_rebuild_")
+            if storage or rebuild or (module, name) == ("collections", "OrderedDict"):
+                return super().find_class(module, name)
+            return _Placeholder
+
+    @classmethod
+    def load(cls, file, **options):
+        return cls.Unpickler(file, **options).load()
+
+
+class _Placeholder(dict):
+    """Stands for an object of a class that is not needed; takes any arguments, state, keys and items."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__()
+
+    def __setstate__(self, state) -> None:
+        pass
+
+    def append(self, item) -> None:
+        pass
+
+    def extend(self, items) -> None:
+        pass
+
+
+# --- interpolation ----------------------------------------------------------------------------------------------------
+
+
+def interpolator(path: Path, package: Path, device: torch.device) -> Callable[[Frames, Frames], Frames]:
+    """AMT-S: the frame half-way between two frames, cut (not rounded) to whole grey levels as VBench does."""
+    network = _amt(path, package).to(device)
+
+    @_in_batches(PAIRS)
+    def interpolate(before: Frames, after: Frames) -> Frames:
+        first, second = (frames.permute(0, 3, 1, 2).float() / 255 for frames in (before, after))
+        height, width = first.shape[2:]
+        tall, wide = -height % 16, -width % 16
+        padding = (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2)
+        first, second = (F.pad(frames, padding, mode="replicate") for frames in (first, second))
+        halfway = torch.full((len(first), 1, 1, 1), 0.5, device=device)
+        middle = network(first, second, halfway, scale_factor=1.0, eval=True)["imgt_pred"]
+        middle = middle[..., tall // 2 : tall // 2 + height, wide // 2 : wide // 2 + width]
+        return (middle * 255).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+    return interpolate
+
+
+def _amt(path: Path, package: Path) -> torch.nn.Module:
+    with _only_amt(package):
+        config = yaml.safe_load((package / "third_party/amt/cfgs/AMT-S.yaml").read_text())["network"]
+        module, name = config["name"].rsplit(".", 1)
+        module = module if module.startswith("vbench.") else f"vbench.third_party.amt.{module}"
+        network = getattr(importlib.import_module(module), name)(**config["params"])
+    network.load_state_dict(_checkpoint(path))
+    return network.eval()
+
+
+def _package(package: str | Path | None) -> Path:
+    if package:
+        return Path(package)
+    found = importlib.util.find_spec("vbench")  # finds the package without importing it
+    if not found or not found.submodule_search_locations:
+        raise ValueError(
+            "motion smoothness needs the code of AMT (non-commercial) from the vbench wheel: "
+            "pip install --no-deps vbench==0.1.5"
+        )
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+@contextmanager
+def _only_amt(package: Path) -> Iterator[None]:
+    """Import modules below vbench.third_party.amt without running the package's own imports (torchvision and more)."""
+    names = ("vbench", "vbench.third_party", "vbench.third_party.amt")
+    before = {name: sys.modules.get(name) for name in names}
+    for name in names:
+        module = types.ModuleType(name)
+        module.__path__ = [str(package.joinpath(*name.split(".")[1:]))]
+        sys.modules[name] = module
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module

@@ -1,0 +1,93 @@
+"""The formulas of VBench's dimensions and of ours, on what one pass over a video leaves behind.
+
+Each returns (value, series): the value of the video and the per-frame or per-pair numbers that it averages.
+`NotDefined` says why a video has no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+Measured = tuple[float, list[float]]
+
+
+class NotDefined(ValueError):
+    """Why a metric has no value for this video, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is kept of a video of T frames: a few numbers per frame.
+
+    subject, background: features of each frame, as the backbone gives them.
+    interpolation: mean |frame - prediction| in grey levels of frames 1, 3, 5, ... (for even T not the last one).
+    change: mean |frame - next frame| in grey levels.
+    displacement: share of the short side by which the most moving part moves per frame.
+    """
+
+    subject: Float[Tensor, "T d"]
+    background: Float[Tensor, "T e"]
+    interpolation: Float[Tensor, " pairs"]
+    change: Float[Tensor, " T-1"]
+    displacement: Float[Tensor, " T-1"]
+
+
+def consistency(features: Float[Tensor, "T d"]) -> Measured:
+    """VBench's subject and background consistency.
+
+    Per frame i >= 1 the mean of its cosine to frame i - 1 and to frame 0, each clamped at 0; the value is their mean.
+    """
+    features = F.normalize(features, dim=-1)
+    previous = F.cosine_similarity(features[:-1], features[1:]).clamp_min(0).double()
+    first = F.cosine_similarity(features[:1], features[1:]).clamp_min(0).double()
+    return _mean((previous + first) / 2)
+
+
+def smoothness(differences: Float[Tensor, " pairs"]) -> Measured:
+    """VBench's motion smoothness and temporal flickering: 1 - mean absolute difference / 255."""
+    return _mean((255 - differences.double()) / 255)
+
+
+def motion(displacement: Float[Tensor, " pairs"]) -> Measured:
+    """Mean displacement per frame of the part of the picture that moves most, as a share of the short side."""
+    return _mean(displacement.double())
+
+
+def drift(features: Float[Tensor, "T d"], window: int) -> Measured:
+    """How much less the last window resembles the first one than the first one resembles itself.
+
+    The series is each frame's cosine to the mean feature of the first window; the value is its mean over the first
+    window minus its mean over the last. Windows of clips shorter than two windows are halves of the clip.
+    """
+    span = min(window, len(features) // 2)
+    features = F.normalize(features.double(), dim=-1)
+    similarity = _finite(F.cosine_similarity(features, features[:span].mean(0, keepdim=True)))
+    return (similarity[:span].mean() - similarity[-span:].mean()).item(), similarity.tolist()
+
+
+def measures(window: int) -> dict[str, Callable[[Observation], Measured]]:
+    """Every metric of a video as a function of its observation; `window` is the length of drift's windows in frames."""
+    return {
+        "subject_consistency": lambda seen: consistency(seen.subject),
+        "background_consistency": lambda seen: consistency(seen.background),
+        "motion_smoothness": lambda seen: smoothness(seen.interpolation),
+        "temporal_flickering": lambda seen: smoothness(seen.change),
+        "motion": lambda seen: motion(seen.displacement),
+        "drift": lambda seen: drift(seen.subject, window),
+    }
+
+
+def _mean(series: Float[Tensor, " n"]) -> Measured:
+    return _finite(series).mean().item(), series.tolist()
+
+
+def _finite(series: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    if not torch.isfinite(series).all():
+        raise NotDefined("a feature or prediction of the backbone is not finite")
+    return series

@@ -1,0 +1,114 @@
+"""The official scorer: the `vbench` package, unpatched, in an environment of its own.
+
+    python -m eval.vbench.official DIR     builds that environment below DIR
+
+It is slow, and its memory grows with the length of a video; `score.py` with `backbones.py` gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eval import video
+from eval.cards import VBENCH
+from eval.vbench.backbones import DINO_FILE, located
+
+PACKAGE = "vbench-0.1.5"
+RECIPE = Path(__file__).parents[2] / "workflow/envs"
+RUNNER = Path(__file__).with_name("runner.py")
+# The package's scale of a single video's value, where it is not 0..1.
+SCALES = {"imaging_quality": 100.0}
+
+
+def build(folder: str | Path) -> Path:
+    """Make the environment and return its python; about 1.3 GB."""
+    folder = Path(folder)
+    venv.create(folder, with_pip=True)
+    python = folder / "bin/python"
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-r", str(RECIPE / "vbench.txt")], check=True)
+    subprocess.run([*pip, "--no-deps", "-r", str(RECIPE / "vbench-nodeps.txt")], check=True)
+    return python
+
+
+def score(
+    videos: Mapping[str, Path],
+    python: str | Path,
+    weights: str | Path | None = None,
+    dimensions: Sequence[str] = VBENCH,
+    device: str = "cpu",
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """(name, dimension) -> row (frames, metric, protocol, version, value, reason, series) for videos by name.
+
+    Videos that the package would stumble over are rows with a reason and are not given to it. `ValueError` with the
+    package's last words where it fails.
+    """
+    files = located(weights)
+    version = f"{PACKAGE}+{hashlib.sha256(b''.join(path.read_bytes() for path in files)).hexdigest()[:12]}"
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    whole: dict[str, int] = {}
+    for name, path in videos.items():
+        try:
+            whole[name] = sum(len(chunk) for chunk in video.chunks(path))
+            reason = None if whole[name] > 2 else f"{whole[name]} frames: the package needs at least 3"
+        except video.VideoError as error:
+            reason = str(error)
+        for dimension in dimensions:
+            rows[name, dimension] = {
+                "frames": whole.get(name, 0), "metric": dimension, "protocol": "vbench", "version": version,
+                "value": None, "reason": reason, "series": None,
+            }  # fmt: skip
+    chosen = [name for name in videos if rows[name, dimensions[0]]["reason"] is None] if dimensions else []
+    if chosen:
+        for (name, dimension), value in _run(videos, chosen, python, files, dimensions, device).items():
+            rows[name, dimension]["value"] = value / SCALES.get(dimension, 1)
+    return rows
+
+
+def _run(videos, chosen, python, files: Sequence[Path], dimensions, device) -> dict[tuple[str, str], float]:
+    """Give the package a fresh folder of links, named so that its name parsing finds nothing to parse."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        links = {f"{number:06}.mp4": name for number, name in enumerate(chosen)}
+        for link, name in links.items():
+            _link(folder / "videos" / link, videos[name])
+        checkpoint = folder / "torch/hub/checkpoints" / Path(DINO_FILE.place).name
+        _link(checkpoint, files[0])  # where the package really reads DINO from, whatever path it was given
+        job = {
+            "videos": str(folder / "videos"), "output": str(folder / "output"), "name": "run", "device": device,
+            "dimensions": list(dimensions), "weights": str(files[1].parents[1].resolve()),
+            "torch_home": str(folder / "torch"),
+        }  # fmt: skip
+        (folder / "job.json").write_text(json.dumps(job))
+        (folder / "output").mkdir()
+        done = subprocess.run(
+            [str(python), str(RUNNER), str(folder / "job.json")], capture_output=True, text=True, cwd=folder,
+            env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+        )  # fmt: skip
+        if done.returncode:
+            words = " ".join(done.stderr.strip().splitlines()[-3:]) or "no words"
+            raise ValueError(f"the vbench package failed: {words}")
+        found = json.loads((folder / "output/run_eval_results.json").read_text())
+    return {
+        (links[Path(item["video_path"]).name], dimension): float(item["video_results"])
+        for dimension in dimensions
+        for item in found[dimension][1]
+    }
+
+
+def _link(link: Path, target: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(Path(target).resolve())
+
+
+if __name__ == "__main__":
+    print(build(sys.argv[1]))

@@ -1,0 +1,88 @@
+"""VBench's prompts from the package's own list, and whether a folder of videos is what a standard run expects."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from eval import video
+from eval.cards import VBENCH
+
+SAMPLES = {"temporal_flickering": 25}  # videos per prompt before the filter of static ones; 5 for every other dimension
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt of the list: `id` is its place there and stays the same whatever is selected."""
+
+    id: str
+    prompt: str
+    dimensions: tuple[str, ...]
+
+    @property
+    def samples(self) -> int:
+        """Videos that VBench asks for."""
+        return max(SAMPLES.get(dimension, 5) for dimension in self.dimensions)
+
+
+def read(path: str | Path, dimensions: Sequence[str] = VBENCH, limit: int | None = None, seed: int = 0) -> list[Prompt]:
+    """Prompts of VBench_full_info.json that belong to any of the dimensions, in the file's order.
+
+    `limit` draws that many at random (by `seed`), as evenly over the dimensions as they come; ids do not change.
+    """
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+        whole = [Prompt(f"{i:04}", row["prompt_en"], tuple(row["dimension"])) for i, row in enumerate(rows)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not VBench's list of prompts ({type(error).__name__}: {error})") from None
+    chosen = [prompt for prompt in whole if set(prompt.dimensions) & set(dimensions)]
+    if limit is None or limit >= len(chosen):
+        return chosen
+    groups: dict[tuple[str, ...], list[Prompt]] = {}
+    for prompt in random.Random(seed).sample(chosen, len(chosen)):
+        groups.setdefault(tuple(d for d in dimensions if d in prompt.dimensions), []).append(prompt)
+    taken: list[Prompt] = []
+    while len(taken) < limit:  # one of each group in turn
+        taken += [group.pop() for group in groups.values() if group]
+    return sorted(taken[:limit], key=lambda prompt: prompt.id)
+
+
+def preflight(
+    folder: str | Path, prompts: Sequence[Prompt], samples: int | None = None, shortest: int = 3
+) -> Iterator[str]:
+    """A sentence for every reason why a standard run on this folder would not score what one thinks it scores.
+
+    Missing and extra files by VBench's names (`<prompt>-<i>.mp4`), unreadable, too short and 10-bit videos, and frame
+    rates, sizes and lengths that differ from those of most videos. `samples`: videos per prompt, default VBench's.
+    """
+    folder = Path(folder)
+    present = {path.name for path in folder.iterdir() if path.is_file()} if folder.is_dir() else set()
+    wanted = {f"{p.prompt}-{i}.mp4" for p in prompts for i in range(samples or p.samples)}
+    twice = [text for text, count in Counter(prompt.prompt for prompt in prompts).items() if count > 1]
+    yield from (f"{text!r} is in the list of prompts twice: both share their files" for text in twice)
+    yield from (f"{name}: is missing" for name in sorted(wanted - present))
+    yield from (f"{name}: is not the video of any prompt" for name in sorted(present - wanted))
+    known: dict[str, video.Facts] = {}
+    for name in sorted(wanted & present):
+        try:
+            known[name] = facts = video.facts(folder / name)
+        except video.VideoError as error:
+            yield f"{name}: {error}"
+            continue
+        if facts.bits > 8:
+            yield f"{name}: {facts.bits} bits per channel: decoders disagree on such video"
+        if 0 < facts.frames < shortest:
+            yield f"{name}: {facts.frames} frames are too few"
+    for what, value in (
+        ("frames per second", lambda facts: round(facts.fps, 3)),
+        ("size", lambda facts: f"{facts.width}x{facts.height}"),
+        ("frames", lambda facts: facts.frames),
+    ):
+        usual = Counter(value(facts) for facts in known.values()).most_common(1)
+        for name, facts in known.items():
+            if value(facts) != usual[0][0]:
+                yield f"{name}: {what} {value(facts)}, most videos have {usual[0][0]}"

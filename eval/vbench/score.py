@@ -1,0 +1,177 @@
+"""Every metric from one streaming pass over a video, and the long table of many videos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from eval import video
+from eval.cards import METRICS
+from eval.scores import COLUMNS, IDENTITY
+from eval.vbench.matching import displacement
+from eval.vbench.metrics import NotDefined, Observation, measures
+
+SUFFIXES = (".mp4", ".gif", ".webm", ".mkv", ".mov")
+WINDOW = 16  # frames: the native length of the base models that the paper extends
+
+
+@dataclass(frozen=True)
+class Backbones:
+    """The networks that a protocol looks through, as functions on uint8 RGB frames on `device`.
+
+    subject, background: frames (n, height, width, 3) -> features (n, d), floating point, one row per frame and
+        independent of the others in the batch. The same object for both is called once.
+    interpolate: (before, after), each (n, height, width, 3) -> the frames half-way between, uint8, same shape.
+    protocol: what the scores are called. "vbench" is reserved for VBench's own networks and weights.
+    version: changes with the weights or the preprocessing.
+    """
+
+    protocol: str
+    version: str
+    subject: Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n d"]]
+    background: Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n e"]]
+    interpolate: Callable[
+        [UInt8[Tensor, "n height width 3"], UInt8[Tensor, "n height width 3"]], UInt8[Tensor, "n height width 3"]
+    ]
+    device: str | torch.device = "cpu"
+
+
+def score_video(path: str | Path, backbones: Backbones, window: int = WINDOW, chunk: int = 16) -> list[dict[str, Any]]:
+    """One row per metric: frames, metric, protocol, version, value, reason, series.
+
+    `value` is None exactly where `reason` says why: an unreadable file, no video stream, too few frames for this
+    metric, or features that are not finite. Memory depends on `chunk`, the frames decoded and embedded at a time, and
+    on the frame size, not on the length.
+    """
+    try:
+        seen = observe(video.chunks(path, chunk), backbones)
+    except video.VideoError as error:
+        return [row(metric, backbones, 0, reason=str(error)) for metric in METRICS]
+    return [_measured(metric, measure, seen, backbones) for metric, measure in measures(window).items()]
+
+
+@torch.inference_mode()
+def observe(frames: Iterable[UInt8[Tensor, "n height width 3"]], backbones: Backbones) -> Observation:
+    """The one pass: chunks of frames in, a few numbers per frame out."""
+    rows = [_Rows() for _ in range(5)]
+    subject, background, interpolation, change, moved = rows
+    shared = backbones.subject is backbones.background
+    last = waiting = None  # the frame before this chunk; the frames whose right neighbour is still to come
+    for chunk in frames:
+        chunk = chunk.to(backbones.device)
+        features = backbones.subject(chunk).float()
+        subject.append(features)
+        background.append(features if shared else backbones.background(chunk).float())
+
+        joined = chunk if last is None else torch.cat([last, chunk])
+        last = chunk[-1:]
+        if len(joined) > 1:
+            change.append(_difference(joined[:-1], joined[1:]))
+            moved.append(displacement(joined))
+
+        waiting = chunk if waiting is None else torch.cat([waiting, chunk])
+        pairs = (len(waiting) - 1) // 2
+        if pairs:
+            ends, middles = waiting[: 2 * pairs + 1 : 2], waiting[1 : 2 * pairs : 2]
+            interpolation.append(_difference(backbones.interpolate(ends[:-1], ends[1:]), middles))
+            waiting = waiting[2 * pairs :]
+    return Observation(*(part.tensor() for part in rows))
+
+
+class _Rows:
+    """Rows copied into one growing buffer: small tensors kept between large ones would pin the heap and let it grow."""
+
+    def __init__(self) -> None:
+        self.buffer, self.shape, self.dtype = bytearray(), (), torch.float32
+
+    def append(self, rows: Float[Tensor, "n ..."]) -> None:
+        self.shape, self.dtype = rows.shape[1:], rows.dtype
+        self.buffer += rows.cpu().numpy().tobytes()
+
+    def tensor(self) -> Tensor:
+        return (
+            torch.frombuffer(self.buffer, dtype=self.dtype).reshape(-1, *self.shape) if self.buffer else torch.empty(0)
+        )
+
+
+def score_videos(
+    videos: Iterable[str | Path], backbones: Backbones, window: int = WINDOW, chunk: int = 16
+) -> pd.DataFrame:
+    """The long table of videos with a sidecar beside each (`x.mp4`, `x.json`): a row per video and metric.
+
+    A video without a sidecar is an error: rows need to know which method made them. A sidecar without its video gives
+    rows with a reason.
+    """
+    rows = [found for path in videos for found in _rows(Path(path), backbones, window, chunk)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def foreign(folder: str | Path) -> list[tuple[Path, dict[str, Any]]]:
+    """(path, identity) of the videos in a folder that somebody else made, named `<prompt>-<i>.mp4` as VBench does."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise ValueError(f"{folder}: no videos ({', '.join(SUFFIXES)}) in this folder")
+    name = folder.resolve().name
+    named = []
+    for path in paths:
+        prompt, _, index = path.stem.rpartition("-")
+        place = (prompt, int(index)) if prompt and index.isdigit() else (path.stem, 0)
+        named.append((path, dict(zip(IDENTITY, ("custom", "", name, "", name, *place), strict=True))))
+    return named
+
+
+def _rows(path: Path, backbones: Backbones, window: int, chunk: int) -> Iterator[dict[str, Any]]:
+    beside = path.with_suffix(".json")
+    try:
+        sidecar = json.loads(beside.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no sidecar {beside.name} beside it; `foreign` names folders without") from None
+    except ValueError as error:
+        raise ValueError(f"{beside}: not a JSON file ({error})") from None
+    sidecar = {"prompt_id": path.parent.name, **sidecar}
+    missing = [name for name in IDENTITY if name not in sidecar]
+    if missing:
+        raise ValueError(f"{beside}: the sidecar does not say {', '.join(missing)}")
+    identity = {name: sidecar[name] for name in IDENTITY}
+    for found in score_video(path, backbones, window, chunk):
+        yield {**identity, **found}
+
+
+def _measured(metric: str, measure: Callable, seen: Observation, backbones: Backbones) -> dict[str, Any]:
+    frames, needed = len(seen.subject), METRICS[metric].frames
+    if frames < needed:
+        reason = f"{frames} frame{'s' * (frames != 1)}: {metric} needs at least {needed}"
+        return row(metric, backbones, frames, reason=reason)
+    try:
+        value, series = measure(seen)
+    except NotDefined as error:
+        return row(metric, backbones, frames, reason=str(error))
+    return row(metric, backbones, frames, value=value, series=series)
+
+
+def row(metric: str, backbones: Backbones, frames: int, value=None, reason=None, series=None) -> dict[str, Any]:
+    """A row without its video's identity."""
+    version = f"{METRICS[metric].version}+{backbones.version}"
+    return {
+        "frames": frames, "metric": metric, "protocol": backbones.protocol, "version": version,
+        "value": value, "reason": reason, "series": series,
+    }  # fmt: skip
+
+
+def _difference(
+    first: UInt8[Tensor, "n height width 3"], second: UInt8[Tensor, "n height width 3"]
+) -> Float[Tensor, " n"]:
+    """Mean absolute difference in grey levels, exact: integers until the division."""
+    total = (first.to(torch.int16) - second.to(torch.int16)).abs().flatten(1).sum(1, dtype=torch.int64)
+    return total.double() / first[0].numel()

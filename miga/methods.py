@@ -1,0 +1,118 @@
+"""The contract of a method, its card, and the registry.
+
+A method registers itself as an entry point of the group `miga.methods`, from this repository or from any other package:
+
+    [project.entry-points."miga.methods"]
+    my_method = "my_package:METHOD"
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel as Config
+from torch import Tensor
+
+from miga.models.base import BaseModel, Text
+from miga.noise import Noise
+
+if TYPE_CHECKING:
+    from miga.queue import LatentQueue
+    from miga.windows import Window
+
+Generate = Callable[["BaseModel", Sequence[Text], int | None, Any, Noise, "Trace"], Iterator[Tensor]]
+
+
+class MethodConfig(Config, extra="forbid", frozen=True):
+    """Base of every method's typed parameters: an unknown key is an error, defaults are the original's."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader of a table must know about a method."""
+
+    label: str
+    summary: str
+    version: str
+    length: Literal["finite", "infinite"]
+    paper: str = ""
+    year: int | None = None
+    url: str = ""
+    licence: str = ""  # of the original code
+    models: tuple[str, ...] = ("unet", "transformer")  # families of base models that it runs on
+    ports: tuple[str, ...] = ()  # of those, the families where the port is ours and not the paper's
+    notes: str = ""
+    control: bool = False  # brackets the metrics; not a contender
+    multi_prompt: bool = False
+
+
+class Trace:
+    """What a method tells about its own run; ends in the sidecar. Values must be JSON."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, list[dict[str, Any]]] = {}
+
+    def add(self, kind: str, **facts: Any) -> None:
+        self.events.setdefault(kind, []).append(facts)
+
+    def sweep(self, stage: str, queue: LatentQueue, plan: Sequence[Window]) -> None:
+        """Told of every sweep before it runs. Counts windows by the noise levels that they read: a few rows, however
+        long the video."""
+        rows = self.events.setdefault("levels", [])
+        for window in plan:
+            levels = queue.levels[list(window.frames)].clamp(min=0)
+            seen = dict(stage=stage, lowest=int(levels.min()), highest=int(levels.max()))
+            row = next((row for row in rows if seen.items() <= row.items()), None)
+            if row is None:
+                rows.append(row := dict(**seen, windows=0))
+            row["windows"] += 1
+
+
+@dataclass(frozen=True)
+class Method:
+    """A name, a card, typed parameters, and `generate(model, texts, num_latents, config, noise, trace)`.
+
+    `generate` yields chunks of finished latents `(f, C, h, w)` in the order of the video, `num_latents` in all (the
+    last chunk may hold more; the caller cuts). `num_latents=None` asks an infinite method to go on until it is closed.
+    `texts` is one prompt, or several for a method whose card says `multi_prompt`.
+
+    `arrange(native, wanted, seed)` is for controls that rearrange decoded frames: `generate` then yields the base
+    model's own clip whatever was asked, and the video shows the frames of that clip at the returned indices.
+    """
+
+    name: str
+    card: Card
+    config: type[MethodConfig]
+    generate: Generate = field(repr=False)
+    arrange: Callable[[int, int, int], Sequence[int]] | None = None
+
+    def check(self, model: BaseModel, texts: Sequence[Text], num_latents: int | None) -> None:
+        """`ValueError` for a request that the card excludes."""
+        if model.family not in self.card.models:
+            raise ValueError(f"{self.name} does not run on {model.name!r}: it needs a {' or '.join(self.card.models)}")
+        if len(texts) > 1 and not self.card.multi_prompt:
+            raise ValueError(f"{self.name} takes one prompt, not {len(texts)}")
+        if num_latents is None and self.card.length == "finite":
+            raise ValueError(f"{self.name} makes videos of a given length only: say how many frames")
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of all registered methods, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group="miga.methods")}))
+
+
+@cache
+def get(name: str) -> Method:
+    """The method of that name; `ValueError` names the nearest known ones."""
+    for point in entry_points(group="miga.methods"):
+        if point.name == name:
+            return point.load()
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ValueError(f"unknown method {name!r}: {hint}known methods are {', '.join(names())}")

@@ -1,0 +1,211 @@
+"""Wan2.1 (arXiv:2503.20314) and its little sister sprites-wan: a transformer on causal video latents, flow prediction.
+
+The original networks map one to one onto diffusers' and transformers' classes. What those lack is here: one noise level
+per latent frame without a copy of the time MLP for every token, the original's float64 sinusoid, text padded with
+zeros, and a decoder that keeps its feature cache between calls.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Literal
+
+import ftfy
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from miga.models.base import Decoder
+from miga.models.pretrained import Pretrained
+from miga.models.videocrafter2 import to_frames, to_images
+from miga.solvers import FlowUniPC
+
+STRIDE = 4  # video frames of a latent frame; the first latent frame decodes to one
+
+
+class FrameTimesteps:
+    """Lets a WanTransformer3DModel be called with timesteps (B, F), one per latent frame; attach once to an instance.
+
+    diffusers takes a timestep per token. Here the time MLP runs on frames and its output is repeated to their tokens.
+    `head` says whose noise level the output head is told: each frame's own, or for all the first frame's of the window,
+    which is what MIGA's released code computes. A timestep of any other shape passes untouched.
+    """
+
+    def __init__(self, transformer: WanTransformer3DModel, head: Literal["frame", "first"] = "frame") -> None:
+        self.head, self.tokens = head, 0
+        transformer.register_forward_pre_hook(self.begin, with_kwargs=True)
+        transformer.condition_embedder.register_forward_hook(self.repeat)
+        transformer.condition_embedder.timesteps_proj.register_forward_hook(self.sinusoid)
+
+    def begin(self, transformer, args, kwargs):
+        sample = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+        timestep = kwargs["timestep"] if "timestep" in kwargs else args[1]
+        _, _, frames, height, width = sample.shape
+        _, patch_height, patch_width = transformer.config.patch_size
+        per_frame = timestep.ndim == 2 and timestep.shape[1] == frames
+        self.tokens = (height // patch_height) * (width // patch_width) if per_frame else 0
+
+    def repeat(self, embedder, args, output):
+        if not self.tokens:
+            return output
+        head, blocks, *rest = output
+        blocks = blocks.repeat_interleave(self.tokens, dim=1)
+        head = head.repeat_interleave(self.tokens, dim=1) if self.head == "frame" else head[:, 0]
+        return head, blocks, *rest
+
+    def sinusoid(self, projection, args, output):
+        """In float64, as the original has it: in float32 it is off by 6e-5 at the noisy end."""
+        half = projection.num_channels // 2
+        rates = 10000 ** (-torch.arange(half, dtype=torch.float64, device=output.device) / half)
+        angles = args[0].double()[:, None] * rates
+        return torch.cat([angles.cos(), angles.sin()], dim=1).to(torch.promote_types(output.dtype, torch.float32))
+
+
+def clean(prompt: str) -> str:
+    """Wan's cleaning of a prompt: repaired text, HTML entities, white space."""
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(prompt))).split())
+
+
+class Wan21(Pretrained):
+    """`window` and all counts of latents are latent frames: l of them decode to 4 (l - 1) + 1 video frames."""
+
+    family = "transformer"
+    denoiser_part = "transformer"
+
+    def __init__(self, directory, name, options, device, precision) -> None:
+        super().__init__(directory, name, options, device, precision)
+        scale = self.vae.spatial_compression_ratio
+        self.latent_shape = (self.denoiser.config.in_channels, options.height // scale, options.width // scale)
+        self.solver = FlowUniPC(options.num_levels, options.shift)
+
+    @property
+    def multiple(self) -> int:
+        return self.vae.spatial_compression_ratio * self.denoiser.config.patch_size[-1]
+
+    def load_denoiser(self):
+        transformer = self.part(WanTransformer3DModel, "transformer", self.precision)
+        if (
+            transformer.config.image_dim is not None
+            or transformer.config.in_channels != transformer.config.out_channels
+        ):
+            raise ValueError(
+                f"{self.directory / 'transformer'} is an image-to-video transformer; a text-to-video one is needed: "
+                "run `miga models fetch wan2.1-1.3b`"
+            )
+        FrameTimesteps(transformer, self.run_options.head)
+        return transformer
+
+    def load_vae(self):
+        return self.part(AutoencoderKLWan, "vae", self.dtype)
+
+    def embed(self, prompts):
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.directory, subfolder="tokenizer", local_files_only=True)
+        encoded = tokenizer(
+            [clean(prompt) for prompt in prompts],
+            padding="max_length",
+            max_length=self.run_options.text_tokens,
+            truncation=True,
+            return_attention_mask=True,
+            return_tensors="pt",
+        )
+        return self.embed_ids(encoded.input_ids, encoded.attention_mask)
+
+    def embed_ids(
+        self, ids: Int[Tensor, "prompts tokens"], mask: Int[Tensor, "prompts tokens"]
+    ) -> list[Float[Tensor, "tokens dim"]]:
+        """The text tower on token ids; each row is cut to the tokens that its mask has."""
+        from transformers import UMT5EncoderModel
+
+        tower = self.part(UMT5EncoderModel, "text_encoder", self.precision).to(self.device)
+        rows = []
+        for part, kept in zip(ids.split(8), mask.split(8), strict=True):
+            output = tower(part.to(self.device), kept.to(self.device)).last_hidden_state
+            rows += [row[:length] for row, length in zip(output, kept.sum(1).tolist(), strict=True)]
+        return rows
+
+    def forward(self, latents, timesteps, context):
+        context = torch.stack([self.pad(one) for one in context])
+        sample = latents.to(self.device, self.precision).transpose(1, 2)
+        if bool((timesteps == timesteps[:, :1]).all()):
+            timesteps = timesteps[:, 0]  # the same numbers from a time embedding per window instead of one per token
+        output = self.denoiser(sample, timesteps, context, return_dict=False)[0]
+        return output.transpose(1, 2).to(self.dtype)
+
+    def pad(self, embedding: Float[Tensor, "tokens dim"]) -> Float[Tensor, "text_tokens dim"]:
+        """Zeros up to the length that the transformer was trained with: they are attended, there is no mask."""
+        missing = self.run_options.text_tokens - len(embedding)
+        return nn.functional.pad(embedding.to(self.device, self.precision), (0, 0, 0, missing))
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the autoencoder's latents, per channel."""
+        mean, std = (
+            torch.tensor(values, device=self.device, dtype=self.dtype).reshape(1, -1, 1, 1, 1)
+            for values in (self.vae.config.latents_mean, self.vae.config.latents_std)
+        )
+        return mean, std
+
+    def decoder(self):
+        return CausalDecoder(self)
+
+    @torch.inference_mode()
+    def encode_frames(self, frames):
+        if len(frames) % STRIDE != 1:
+            raise ValueError(f"{self.name} encodes 4 n + 1 frames of video (1, 5, 9, ...), not {len(frames)}")
+        mean, std = self.statistics()
+        with self.autoencoder() as vae:
+            video = to_images(frames, self).transpose(0, 1)[None]
+            latents = vae.encode(video).latent_dist.mean
+        return ((latents - mean) * (1 / std))[0].transpose(0, 1)
+
+    def latent_frames(self, frames):
+        return -(-(frames - 1) // STRIDE) + 1
+
+    def video_frames(self, latents):
+        return STRIDE * (latents - 1) + 1
+
+
+class CausalDecoder(Decoder):
+    """Decodes latent frames one by one and keeps the features that the next one's causal convolutions read.
+
+    Equal to decoding the whole video at once, in constant memory. The cache belongs to the decoder, so several videos
+    can be decoded in turns.
+    """
+
+    def __init__(self, model: Wan21) -> None:
+        self.model = model
+        model.vae.clear_cache()
+        self.cache: list[Tensor | str | None] = model.vae._feat_map
+
+    @torch.inference_mode()
+    def push(self, latents):
+        return to_frames(self.decode(latents))
+
+    def decode(self, latents: Float[Tensor, "f c h w"]) -> Float[Tensor, "n 3 height width"]:
+        """The next images of the video, in -1..1."""
+        model = self.model
+        mean, std = model.statistics()
+        latents = latents.to(model.device, model.dtype).transpose(0, 1)[None]
+        images = []
+        with model.autoencoder() as vae:
+            for latent in vae.post_quant_conv(latents / (1 / std) + mean).split(1, dim=2):
+                first = all(entry is None for entry in self.cache)
+                video = vae.decoder(latent, feat_cache=self.cache, feat_idx=[0], first_chunk=first)
+                images.append(video[0].transpose(0, 1).clamp(-1, 1))
+        return torch.cat(images)
+
+    def state(self):
+        """The cache by position. After one latent frame a time up-sampler holds a mark instead of features."""
+        marks = [place for place, entry in enumerate(self.cache) if isinstance(entry, str)]
+        features = {f"cache.{place}": entry for place, entry in enumerate(self.cache) if torch.is_tensor(entry)}
+        return {**features, "repeat": torch.tensor(marks, dtype=torch.long)}
+
+    def restore(self, state):
+        marks = state["repeat"].tolist()
+        for place in range(len(self.cache)):
+            features = state.get(f"cache.{place}")
+            self.cache[place] = (
+                "Rep" if place in marks else features if features is None else features.to(self.model.device)
+            )

@@ -1,0 +1,61 @@
+"""`miga sprites train` and `miga sprites evaluate`."""
+
+from __future__ import annotations
+
+import json as encoder
+from pathlib import Path
+from typing import Literal
+
+
+def train(
+    model: Literal["sprites-unet", "sprites-wan", "reader"] = "sprites-unet",
+    folder: Path = Path("results/training"),
+    steps: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    threads: int = 0,
+) -> None:
+    """Train one of the models that this project ships; run it again to go on where it was stopped.
+
+    Args:
+        model: What to train. A base model trains its autoencoder first, unless the folder has it already.
+        folder: Checkpoints and loss curves; the finished weights go to miga/sprites/weights.
+        steps: Training steps of the last stage (default: as the shipped weights were trained).
+        device: "cpu", "cuda", or "auto" for the GPU where there is one.
+        seed: Seeds the weights, the clips and the noise.
+        threads: CPU threads (0: all).
+    """
+    from miga.sprites.train import train as run
+
+    run(model, folder, steps=steps, device=device, seed=seed, threads=threads)
+
+
+def evaluate(
+    model: str = "sprites-unet",
+    clips: int = 200,
+    seed: int = 7,
+    guidance_scale: float | None = None,
+    sheet: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Measure with the reader how often native clips of a sprites model show what their captions say.
+
+    Args:
+        model: A sprites model.
+        clips: How many clips to sample.
+        seed: Draws captions and noise.
+        guidance_scale: Of classifier-free guidance (default: the model's).
+        sheet: A PNG file for a sheet of the first clips.
+        json: Print JSON.
+    """
+    from miga.sprites.evaluate import evaluate as run
+
+    scores = run(model, clips, seed, guidance_scale=guidance_scale, sheet=sheet)
+    if json:
+        print(encoder.dumps(scores, indent=1))
+        return
+    for name, share in scores.items():
+        if isinstance(share, dict):
+            print(f"{name} on fresh renders: " + ", ".join(f"{key} {value:.4f}" for key, value in share.items()))
+        else:
+            print(f"{name:<12} {share:.3f}")

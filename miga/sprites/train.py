@@ -1,0 +1,344 @@
+"""Training of everything that this project ships weights for: the reader, the interpolator and the base models."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+
+from miga.sprites import reader, wan, world
+from miga.sprites.fitting import Schedule, fit
+from miga.sprites.networks import (
+    WEIGHTS,
+    ddim_config,
+    for_training,
+    new_clip_text,
+    new_unet,
+    new_vae,
+    save_folder,
+    whiten_vae,
+)
+from miga.sprites.reader import HEADS, ReaderNetwork, damage
+from miga.sprites.text import clip_ids, loosen, new_clip_tokenizer
+
+
+def to_model_range(frames: torch.Tensor) -> torch.Tensor:
+    """uint8 frames (..., 64, 64, 3) -> float32 (..., 3, 64, 64) in -1..1."""
+    return frames.movedim(-1, -3).float().div_(127.5).sub_(1)
+
+
+def _vae_images(count: int, seed: int) -> torch.Tensor:
+    """Half frames of the world, half crowded with shapes, (count, 64, 64, 3) uint8.
+
+    A shape covers less than a tenth of a frame; crowding the frames makes the VAE learn shapes several times faster.
+    """
+    clips = world.render(world.sample_scenes(count // 32, seed), 16, seed)
+    return torch.cat([clips.frames.flatten(0, 1), world.crowded_frames(count - count // 32 * 16, seed)])
+
+
+# From this timestep on, inputs are pure noise. The schedule leaves some signal at its noisy end, enough to see the mean
+# colour of a clip: a network that was trained on it looks there, not at the caption, and finds nothing when sampling.
+START = 968
+UNET_STEPS = 5300
+WAN_STEPS = 6000
+LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
+
+
+def train_vae(folder: Path, schedule: Schedule, *, images: int = 48_000, batch: int = 32, device: str = "cpu"):
+    """Reconstruction, first of 32x32 crops (several times faster), in the last 30 % of the steps of whole frames.
+
+    The latents carry a fixed small noise and are lightly pulled towards zero, which keeps them easy to diffuse.
+    """
+    torch.manual_seed(schedule.seed)
+    frames = _vae_images(images, schedule.seed + 11)
+    vae = new_vae().to(device, memory_format=torch.channels_last)
+
+    def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
+        whole = step >= 0.7 * schedule.steps
+        picked = frames[torch.randint(len(frames), (batch // 2 if whole else batch,), generator=generator)]
+        if not whole:
+            top, left = (8 * torch.randint(5, (2,), generator=generator)).tolist()
+            picked = picked[:, top : top + 32, left : left + 32]
+        images = to_model_range(picked).to(device, memory_format=torch.channels_last)
+        with torch.autocast(device, torch.bfloat16):
+            posterior = vae.encode(images).latent_dist
+            noise = torch.randn(posterior.mean.shape, generator=generator).to(device)
+            decoded = vae.decode(posterior.mean + LATENT_NOISE * noise).sample
+        error = decoded.float() - images
+        mean, logvar = posterior.mean.float(), posterior.logvar.float()
+        pull = 1e-4 * mean.square().mean() + 1e-4 * (logvar - 2 * math.log(LATENT_NOISE)).square().mean()
+        return error.square().mean() + 0.2 * error.abs().mean() + pull
+
+    return fit(vae, loss_of, schedule, folder)
+
+
+@torch.no_grad()
+def encode_clips(vae, scenes: list[world.Scene], seed: int, *, frames: int = world.WINDOW) -> torch.Tensor:
+    """Render the scenes and encode them -> (N, frames, 4, 8, 8) float16, not yet scaled."""
+    device = next(vae.parameters()).device
+    latents = torch.empty(len(scenes), frames, 4, world.SIZE // 8, world.SIZE // 8, dtype=torch.float16)
+    for start in range(0, len(scenes), 64):
+        part = slice(start, start + 64)
+        images = to_model_range(world.render(scenes[part], frames, seed + start).frames.flatten(0, 1))
+        with torch.autocast(device.type, torch.bfloat16):
+            mean = vae.encode(images.to(device, memory_format=torch.channels_last)).latent_dist.mean
+        latents[part] = mean.unflatten(0, (-1, frames)).to(latents)
+    return latents
+
+
+def _latent_cache(encode: Callable[[list[world.Scene], int], torch.Tensor], folder: Path, clips: int, seed: int):
+    """The latents of `clips` training scenes, encoded once and kept in parts of 1,000 clips."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for number in range(-(-clips // 1000)):
+        path = folder / f"latents-{number:03d}.pt"
+        if not path.exists():
+            torch.save(encode(training_scenes(number, seed), seed + 1000 * number), path)
+        parts.append(torch.load(path, weights_only=True))
+    return torch.cat(parts)
+
+
+def training_scenes(part: int, seed: int) -> list[world.Scene]:
+    """Scenes of one part (1,000 clips) of the training set of a base model."""
+    return world.sample_scenes(1000, 1_000_000 + 1000 * seed + part)
+
+
+def _all_scenes(clips: int, seed: int) -> list[world.Scene]:
+    return [scene for part in range(-(-clips // 1000)) for scene in training_scenes(part, seed)]
+
+
+class CaptionSampler:
+    """Token ids for the captions of picked training clips: loosened, and one in ten dropped for guidance."""
+
+    def __init__(self, scenes: list[world.Scene], ids_of: Callable[[list[str]], torch.Tensor]) -> None:
+        self.captions = [world.caption(scene) for scene in scenes]
+        self.ids_of = ids_of
+
+    def __call__(self, picked: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        return self.ids_of(["" if rng.random() < 0.1 else loosen(self.captions[i], rng) for i in picked.tolist()])
+
+
+class UNetAndText(nn.Module):
+    """What is trained together: the denoiser and the text tower that it listens to."""
+
+    def __init__(self, unet: nn.Module, text: nn.Module) -> None:
+        super().__init__()
+        self.unet, self.text = unet, text
+
+    def forward(self, latents: torch.Tensor, timesteps: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """latents (B, F, C, h, w), timesteps (B,), ids (B, 32) -> predicted noise, shaped like the latents."""
+        context = self.text(ids).last_hidden_state
+        return self.unet(latents.transpose(1, 2), timesteps, context, return_dict=False)[0].transpose(1, 2)
+
+
+def noise_weights(alphas: torch.Tensor) -> torch.Tensor:
+    """Weight of the noise-prediction loss at each timestep (1000,), from the signal-to-noise ratio r.
+
+    5 / r where r > 5 (min-SNR), so that fine detail does not rule the loss, and r ** -0.5 where r < 1, since what a
+    caption decides (colours, direction of motion) is decided there and hardly shows in the error of the noise.
+    """
+    ratio = alphas / (1 - alphas)
+    weights = ratio.clamp(max=5) / ratio * ratio.clamp(max=1) ** -0.5
+    weights[START:] *= 4
+    return weights
+
+
+# Until this share of the steps: clips of which every so many-th frame is seen, and how many times the batch.
+PHASES = ((0.4, 4, 3), (0.8, 2, 2), (1.0, 1, 1))
+
+
+def train_unet(
+    vae,
+    tokenizer,
+    folder: Path,
+    schedule: Schedule,
+    *,
+    clips: int = 6000,
+    batch: int = 8,
+    device: str = "cpu",
+    until: int | None = None,
+) -> UNetAndText:
+    """Noise prediction on cached latents, one noise level a clip, the text tower trained along.
+
+    What captions mean is learned first, on more clips of which every fourth and then every second frame is seen; then
+    whole clips of 16 frames. A step costs about the same in all phases.
+    """
+    latents = _latent_cache(partial(encode_clips, vae), folder / "latents", clips, schedule.seed)
+    latents = latents * vae.config.scaling_factor
+    ids_for = CaptionSampler(_all_scenes(clips, schedule.seed), partial(clip_ids, tokenizer))
+    torch.manual_seed(schedule.seed)
+    network = UNetAndText(for_training(new_unet()), new_clip_text(tokenizer)).to(device)
+    alphas = ddim_config().alphas_cumprod
+    weights = noise_weights(alphas)
+
+    def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
+        stride, times = next(phase[1:] for phase in PHASES if step < phase[0] * schedule.steps)
+        count = times * batch
+        picked = torch.randint(len(latents), (count,), generator=generator)
+        timesteps = stratified_timesteps(count, generator)
+        clean = latents[picked, int(torch.randint(stride, (), generator=generator)) :: stride].float()
+        noise = torch.randn(clean.shape, generator=generator)
+        alpha = alphas[timesteps].view(-1, 1, 1, 1, 1)
+        signal = alpha.sqrt() * (timesteps < START).view(-1, 1, 1, 1, 1)
+        noisy = signal * clean + (1 - alpha).sqrt() * noise
+        target = (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt()  # the noise itself wherever there is a signal
+        with torch.autocast(device, torch.bfloat16):
+            output = network(noisy.to(device), timesteps.to(device), ids_for(picked, generator).to(device))
+        error = (output.float() - target.to(device)).square().mean(dim=(1, 2, 3, 4))
+        return (error * weights[timesteps].to(device)).mean()
+
+    return fit(network, loss_of, schedule, folder, until=until)
+
+
+def stratified_timesteps(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Timesteps (count,) in 0..999, one from each part of the range; every eighth is replaced by one of the start.
+
+    More of the high noise levels, where what the caption says is decided.
+    """
+    strata = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
+    timesteps = (1000 * strata**0.7).long().clamp(max=999)
+    timesteps[::8] = torch.randint(START, 1000, (len(timesteps[::8]),), generator=generator)
+    return timesteps
+
+
+def save_small(network: nn.Module, path: Path) -> None:
+    """Write one network as half-precision safetensors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in state.items()}, path)
+
+
+@torch.no_grad()
+def round_trip(vae, frames: torch.Tensor) -> torch.Tensor:
+    """Frames (N, 64, 64, 3) uint8 through the VAE, with noisy latents, and back to uint8."""
+    parts = []
+    generator = torch.Generator().manual_seed(len(frames))
+    for part in frames.split(64):
+        latents = vae.encode(to_model_range(part)).latent_dist.mean
+        noise = torch.randn(latents.shape, generator=generator)
+        parts.append(vae.decode(latents + 0.15 * noise).sample.clamp(-1, 1))
+    return (torch.cat(parts) * 127.5 + 127.5).round().to(torch.uint8).movedim(1, -1)
+
+
+def train_reader(folder: Path, schedule: Schedule, vae=None, *, clips: int = 4000, batch: int = 64) -> ReaderNetwork:
+    """Classification of shape, colour, background and pattern, and regression of the position.
+
+    Four frames of each clip, damaged anew at every step; with `vae`, a quarter of them went through it.
+    """
+    torch.manual_seed(schedule.seed)
+    truth = world.render(world.sample_scenes(clips, schedule.seed + 21), world.WINDOW, schedule.seed + 21)
+    every = slice(None, None, 4)
+    frames = truth.frames[:, every].flatten(0, 1)
+    if vae is not None:
+        frames[::4] = round_trip(vae, frames[::4])
+    labels = {name: torch.from_numpy(getattr(truth, name)[:, every].reshape(-1).copy()) for name in HEADS}
+    places = torch.from_numpy(np.stack([truth.x[:, every], truth.y[:, every]], axis=-1).reshape(-1, 2))
+    network = ReaderNetwork()
+
+    def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
+        network.train()
+        picked = torch.randint(len(frames), (batch,), generator=generator)
+        images = damage(to_model_range(frames[picked]), generator)
+        _, logits, position = network(images)
+        wrong = sum(F.cross_entropy(logits[name], labels[name][picked]) for name in HEADS)
+        return wrong + 0.1 * F.smooth_l1_loss(position, places[picked])
+
+    return fit(network, loss_of, schedule, folder).eval()
+
+
+DDIM_PIPELINE = "TextToVideoSDPipeline"
+
+
+def export_unet(network: UNetAndText, vae, tokenizer, weights: Path, curves: dict[str, Path]) -> None:
+    """Write the diffusers-style folder of `sprites-unet`, with the loss curves of its stages."""
+    parts = {
+        "unet": network.unet,
+        "vae": vae,
+        "text_encoder": network.text,
+        "tokenizer": tokenizer,
+        "scheduler": ddim_config(),
+    }
+    save_folder(weights, parts, DDIM_PIPELINE)
+    copy_curves(weights, curves)
+
+
+def copy_curves(weights: Path, curves: dict[str, Path]) -> None:
+    """Copy loss curves beside the weights, as loss_<stage>.csv."""
+    for stage, folder in curves.items():
+        if (folder / "loss.csv").exists():
+            shutil.copyfile(folder / "loss.csv", weights / f"loss_{stage}.csv")
+
+
+def finished_vae(folder: Path, seed: int, device: str) -> AutoencoderKL:
+    """The autoencoder of `sprites-unet`: trained and whitened, or read back where that has been done."""
+    path = folder / "vae.pt"
+    if path.exists():
+        vae = new_vae()
+        vae.load_state_dict(torch.load(path, weights_only=True))
+        vae.register_to_config(scaling_factor=1.0)
+    else:
+        vae = train_vae(folder / "vae", Schedule(2600, rate=2e-3, warmup=100, seed=seed), device=device).cpu()
+        scenes = world.sample_scenes(100, seed + 77)
+        vae = whiten_vae(vae, to_model_range(world.render(scenes, 16, seed + 77).frames[:, ::3].flatten(0, 1)))
+        torch.save(vae.state_dict(), path)
+    return vae.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+
+def train(
+    model: str, folder: Path, *, steps: int | None = None, device: str = "auto", seed: int = 0, threads: int = 0
+) -> None:
+    """Train `model` ("reader", "sprites-unet", "sprites-wan") and write its weights into the package.
+
+    The reader sees decoded frames too, so the autoencoder of `sprites-unet` comes first.
+    """
+    stages = {
+        "reader": _train_reader,
+        "sprites-unet": _train_sprites_unet,
+        "sprites-wan": _train_sprites_wan,
+    }
+    if model not in stages:
+        raise ValueError(f"nothing to train by the name of {model!r}; known: {', '.join(stages)}")
+    if threads:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder.mkdir(parents=True, exist_ok=True)
+    stages[model](folder, steps, device, seed)
+
+
+def _train_reader(folder: Path, steps: int | None, device: str, seed: int) -> None:
+    vae = finished_vae(folder / "sprites-unet", seed, "cpu")
+    schedule = Schedule(steps or 1500, rate=2e-3, warmup=100, average=0.99, seed=seed)
+    save_small(train_reader(folder / "reader", schedule, vae), reader.WEIGHTS)
+    copy_curves(WEIGHTS, {"reader": folder / "reader"})
+
+
+def _train_sprites_unet(folder: Path, steps: int | None, device: str, seed: int) -> None:
+    folder, tokenizer = folder / "sprites-unet", new_clip_tokenizer()
+    folder.mkdir(exist_ok=True)
+    vae = finished_vae(folder, seed, device)
+    schedule = Schedule(steps or UNET_STEPS, rate=1.5e-3, warmup=100, average=0.998, seed=seed)
+    network = train_unet(vae, tokenizer, folder, schedule, device=device)
+    export_unet(network, vae, tokenizer, WEIGHTS / "sprites-unet", {"unet": folder, "vae": folder / "vae"})
+
+
+def _train_sprites_wan(folder: Path, steps: int | None, device: str, seed: int, clips: int = 5000) -> None:
+    folder = folder / "sprites-wan"
+    folder.mkdir(exist_ok=True)
+    vae, tokenizer = wan.finished_vae(folder, seed, device), wan.new_tokenizer()
+    latents = _latent_cache(partial(wan.encode_clips, vae), folder / "latents", clips, seed)
+    tokens_for = CaptionSampler(_all_scenes(clips, seed), wan.caption_ids(tokenizer))
+    schedule = Schedule(steps or WAN_STEPS, rate=1e-3, warmup=200, average=0.998, seed=seed)
+    network = wan.train_transformer(latents, tokens_for, tokenizer, folder, schedule, device=device)
+    wan.export(network, vae, tokenizer, WEIGHTS / "sprites-wan")
+    copy_curves(WEIGHTS / "sprites-wan", {"transformer": folder, "vae": folder / "vae"})

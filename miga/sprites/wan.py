@@ -1,0 +1,243 @@
+"""`sprites-wan`, the little sister of Wan2.1: its networks and their training.
+
+The window is the registry's: 6 latent frames (21 video frames). It is even, which FIFO-Diffusion's lookahead needs; it
+holds MIGA's guidance frames beside at least one stride of new ones; and it lasts about as long as the 16 frames of
+`sprites-unet`, so that the same captions fit both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
+from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+
+from miga.models import registry
+from miga.sprites import world
+from miga.sprites.fitting import Schedule, fit
+from miga.sprites.networks import TEXT_WIDTH, save_folder
+from miga.sprites.text import vocabulary
+
+OPTIONS = registry.get("sprites-wan").options
+FRAMES = 4 * (OPTIONS.window - 1) + 1  # video frames of a training clip
+CHANNELS = 8
+PIPELINE = "WanPipeline"
+LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
+
+
+# ---------------------------------------------------------------------------------------------------------- networks
+
+
+def new_vae() -> AutoencoderKLWan:
+    """Causal autoencoder, 4x in time and 8x in space, 8 latent channels."""
+    return AutoencoderKLWan(
+        base_dim=12,
+        z_dim=CHANNELS,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.0] * CHANNELS,
+        latents_std=[1.0] * CHANNELS,
+    )
+
+
+def new_transformer() -> WanTransformer3DModel:
+    """Six blocks of width 128 on patches of (1, 2, 2) latents, as the real one has them: 16 tokens a latent frame."""
+    return WanTransformer3DModel(
+        patch_size=(1, 2, 2),
+        num_attention_heads=4,
+        attention_head_dim=32,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
+        text_dim=TEXT_WIDTH,
+        freq_dim=64,
+        ffn_dim=512,
+        num_layers=6,
+        cross_attn_norm=True,
+        qk_norm="rms_norm_across_heads",
+        rope_max_seq_len=1024,
+    )
+
+
+def new_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word of the caption grammar; every other word, whatever its script, is the unknown one."""
+    words = ["<pad>", "</s>", "<unk>", ",", ".", *vocabulary()]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=OPTIONS.text_tokens,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def new_text_encoder(tokenizer: PreTrainedTokenizerFast) -> UMT5EncoderModel:
+    """Two layers of width 64."""
+    config = UMT5Config(
+        vocab_size=len(tokenizer),
+        d_model=TEXT_WIDTH,
+        d_kv=16,
+        d_ff=4 * TEXT_WIDTH,
+        num_layers=2,
+        num_heads=4,
+        dropout_rate=0.0,
+        feed_forward_proj="gated-gelu",
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    return UMT5EncoderModel(config)
+
+
+class TransformerAndText(nn.Module):
+    """What is trained together: the denoiser and the text tower that it listens to."""
+
+    def __init__(self, transformer: nn.Module, text: nn.Module) -> None:
+        super().__init__()
+        self.transformer, self.text = transformer, text
+
+    def forward(self, latents: torch.Tensor, sigmas: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """latents (B, F, C, h, w), sigmas (B,) in 0..1, tokens (B, 2, L) ids and mask -> flow, shaped like the latents.
+
+        The text is zero where the prompt has ended, as Wan pads it: zeros are attended, there is no mask.
+        """
+        ids, mask = tokens.unbind(dim=1)
+        context = self.text(ids, mask).last_hidden_state * mask[..., None]
+        return self.transformer(latents.transpose(1, 2), 1000 * sigmas, context, return_dict=False)[0].transpose(1, 2)
+
+
+def tokens_of(tokenizer: PreTrainedTokenizerFast, prompts: list[str]) -> torch.Tensor:
+    """Ids and mask of prompts (N, 2, text_tokens); longer ones are cut."""
+    length = OPTIONS.text_tokens
+    encoded = tokenizer(prompts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    return torch.stack([encoded.input_ids, encoded.attention_mask], dim=1)
+
+
+# ---------------------------------------------------------------------------------------------------------- training
+
+
+def train_vae(
+    folder: Path, schedule: Schedule, *, clips: int = 1500, batch: int = 8, device: str = "cpu"
+) -> AutoencoderKLWan:
+    """Reconstruction of 9 frames (3 latents), first of 32x32 crops, in the last 30 % of the steps of whole frames.
+
+    The latents carry a fixed small noise and are lightly pulled towards zero, which keeps them easy to diffuse.
+    """
+    torch.manual_seed(schedule.seed)
+    frames = world.render(world.sample_scenes(clips, schedule.seed + 41), 17, schedule.seed + 41).frames
+    vae = new_vae().to(device)
+
+    def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
+        whole = step >= 0.7 * schedule.steps
+        picked = torch.randint(clips, (max(1, batch // 4) if whole else batch,), generator=generator)
+        start, top, left = (int(torch.randint(n, (), generator=generator)) for n in (9, 5, 5))
+        part = frames[picked, start : start + 9]
+        if not whole:
+            part = part[:, :, 8 * top : 8 * top + 32, 8 * left : 8 * left + 32]
+        videos = _to_videos(part).to(device)
+        with torch.autocast(device, torch.bfloat16):
+            posterior = vae.encode(videos).latent_dist
+            noise = torch.randn(posterior.mean.shape, generator=generator).to(device)
+            decoded = vae.decode(posterior.mean + LATENT_NOISE * noise).sample
+        error = decoded.float() - videos
+        mean, logvar = posterior.mean.float(), posterior.logvar.float()
+        pull = 1e-4 * mean.square().mean() + 1e-4 * (logvar - 2 * math.log(LATENT_NOISE)).square().mean()
+        return error.square().mean() + 0.2 * error.abs().mean() + pull
+
+    return fit(vae, loss_of, schedule, folder)
+
+
+def _to_videos(frames: torch.Tensor) -> torch.Tensor:
+    """uint8 frames (N, T, H, W, 3) -> float32 (N, 3, T, H, W) in -1..1."""
+    return frames.movedim(-1, 1).float().div_(127.5).sub_(1)
+
+
+def finished_vae(folder: Path, seed: int, device: str) -> AutoencoderKLWan:
+    """The autoencoder with the statistics of its latents: trained, or read back where that has been done."""
+    if not (folder / "vae-final" / "config.json").exists():
+        vae = train_vae(folder / "vae", Schedule(2500, rate=2e-3, warmup=100, seed=seed), device=device).cpu().eval()
+        frames = world.render(world.sample_scenes(100, seed + 78), FRAMES, seed + 78).frames
+        with torch.no_grad():
+            means = torch.cat([vae.encode(_to_videos(part)).latent_dist.mean for part in frames.split(10)])
+        mean, std = (value.tolist() for value in (means.mean(dim=(0, 2, 3, 4)), means.std(dim=(0, 2, 3, 4))))
+        vae.register_to_config(latents_mean=mean, latents_std=std)
+        vae.save_pretrained(folder / "vae-final")
+    return AutoencoderKLWan.from_pretrained(folder / "vae-final").eval().requires_grad_(False).to(device)
+
+
+@torch.no_grad()
+def encode_clips(vae: AutoencoderKLWan, scenes: list[world.Scene], seed: int) -> torch.Tensor:
+    """Render the scenes and encode them -> normalised latents (N, window, 8, 8, 8) float16."""
+    device = next(vae.parameters()).device
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1, 1) for v in (vae.config.latents_mean, vae.config.latents_std))
+    parts = []
+    for start in range(0, len(scenes), 32):
+        videos = _to_videos(world.render(scenes[start : start + 32], FRAMES, seed + start).frames).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            latents = vae.encode(videos).latent_dist.mean.float().cpu()
+        parts.append(((latents - mean) / std).transpose(1, 2).half())
+    return torch.cat(parts)
+
+
+def train_transformer(
+    latents: torch.Tensor,
+    tokens_for: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    schedule: Schedule,
+    *,
+    batch: int = 16,
+    device: str = "cpu",
+    until: int | None = None,
+) -> TransformerAndText:
+    """Flow matching on cached latents, one noise level a clip, levels shifted towards the noisy end as Wan's are.
+
+    `tokens_for` gives the tokens of the captions of picked clips.
+    """
+    torch.manual_seed(schedule.seed)
+    network = TransformerAndText(new_transformer(), new_text_encoder(tokenizer)).to(device)
+
+    def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
+        picked = torch.randint(len(latents), (batch,), generator=generator)
+        clean = latents[picked].float()
+        noise = torch.randn(clean.shape, generator=generator)
+        strata = (torch.randperm(batch, generator=generator) + torch.rand(batch, generator=generator)) / batch
+        sigmas = OPTIONS.shift * strata / (1 + (OPTIONS.shift - 1) * strata)
+        noisy = torch.lerp(clean, noise, sigmas.view(-1, 1, 1, 1, 1))
+        with torch.autocast(device, torch.bfloat16):
+            output = network(noisy.to(device), sigmas.to(device), tokens_for(picked, generator).to(device))
+        return (output.float() - (noise - clean).to(device)).square().mean()
+
+    return fit(network, loss_of, schedule, folder, until=until)
+
+
+def scheduler() -> UniPCMultistepScheduler:
+    """The solver of Wan2.1 with its shift."""
+    return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=OPTIONS.shift)
+
+
+def export(network: TransformerAndText, vae: AutoencoderKLWan, tokenizer, weights: Path) -> None:
+    """Write the diffusers-style folder of `sprites-wan`."""
+    parts = {
+        "transformer": network.transformer,
+        "vae": vae,
+        "text_encoder": network.text,
+        "tokenizer": tokenizer,
+        "scheduler": scheduler(),
+    }
+    save_folder(weights, parts, PIPELINE)
+
+
+def caption_ids(tokenizer: PreTrainedTokenizerFast) -> Callable[[list[str]], torch.Tensor]:
+    """Captions to tokens, for `CaptionSampler`."""
+    return partial(tokens_of, tokenizer)

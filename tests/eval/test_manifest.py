@@ -1,0 +1,88 @@
+"""`verify` finds nothing in an untouched folder and names exactly what was changed afterwards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from eval import leaderboard, manifest, scores, tables
+from tests.eval.conftest import made_up_scores, made_up_sidecars, moving_square, write_video
+
+
+@pytest.fixture
+def suite(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "sprites")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("finished")
+    table = made_up_scores(2, 1)
+    table = table[table["entry"].isin(["miga", "static"])]
+    paths = made_up_sidecars(tmp_path, table, videos=True)
+    for path in paths:
+        fact = json.loads(path.read_text())
+        path.write_text(json.dumps(fact | {"frames_sha256": manifest.frames_digest(path.with_suffix(".mp4"))}))
+    folder, facts = tmp_path / "sprites", scores.read_sidecars(paths)
+    scores.write(table, folder / "scores.parquet")
+    tables.write(tables.comparison("vbench", "t", table, facts, resamples=100), folder / "tables")
+    tables.write(tables.cost(facts), folder / "tables")
+    leaderboard.write(leaderboard.build(table, facts, "2026-01-31", resamples=100), folder / "leaderboard/vbench.csv")
+    found = manifest.build(folder, "snakemake --cores 2", {"eval": "0"}, {"seed": 1})
+    manifest.write(found, folder / "manifest.json")
+    return folder
+
+
+def wrong(suite):
+    return {what: why for what, fine, why in manifest.verify(suite) if not fine}
+
+
+def test_an_untouched_folder_verifies(suite):
+    checked = [what for what, _, _ in manifest.verify(suite)]
+    assert not wrong(suite)
+    assert "sprites-unet/miga/p00/seed-0.mp4" in checked and "tables/vbench.csv, recomputed" in checked
+
+
+def test_the_manifest_says_what_made_it(suite):
+    found = json.loads((suite / "manifest.json").read_text())
+    assert found["packages"]["torch"] and found["hardware"]["cores"] and found["command"] == "snakemake --cores 2"
+    assert found["methods"]["sprites-unet/miga"] == "1" and found["weights_sha256"]["sprites-unet"] == "ab" * 32
+    assert found["videos"] == 4 and "scores.parquet" in found["files"]
+
+
+def test_a_changed_number_is_found_even_with_its_file_digest_fixed(suite):
+    path = suite / "tables/vbench.csv"
+    table = pd.read_csv(path)
+    table.loc[0, "drift"] -= 0.01
+    table.to_csv(path, index=False)
+    assert set(wrong(suite)) == {"tables/vbench.csv", "tables/vbench.csv, recomputed"}
+    data = json.loads((suite / "manifest.json").read_text())
+    data["files"]["tables/vbench.csv"] = manifest.file_digest(path)
+    manifest.write(data, suite / "manifest.json")
+    assert "the scores say" in wrong(suite)["tables/vbench.csv, recomputed"]
+
+
+def test_changed_scores_are_found(suite):
+    table = scores.read(suite / "scores.parquet")
+    table.loc[0, "value"] += 1e-6
+    scores.write(table, suite / "scores.parquet")
+    found = wrong(suite)
+    assert {"scores.parquet", "leaderboard/vbench.csv", "tables/vbench.csv, recomputed"} <= set(found)
+    assert "was computed from other scores" in found["leaderboard/vbench.csv"]
+
+
+def test_another_video_under_a_name_is_found(suite):
+    write_video(suite / "sprites-unet/miga/p00/seed-0.mp4", moving_square(48, 3, 64, 64))
+    (suite / "sprites-unet/miga/p01/seed-0.mp4").unlink()
+    assert wrong(suite) == {
+        "sprites-unet/miga/p00/seed-0.mp4": "its frames are not those that its sidecar describes",
+        "sprites-unet/miga/p01/seed-0.mp4": "no such file",
+    }
+
+
+def test_a_folder_without_manifest_is_told(tmp_path):
+    with pytest.raises(ValueError, match=r"no manifest\.json"):
+        list(manifest.verify(tmp_path))

@@ -1,0 +1,142 @@
+"""The report is opened in a headless Chromium: sorted, filtered, and a row of videos played from the keyboard."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import matplotlib.image
+import pytest
+
+from eval import manifest, plots, quality, report, scores, tables
+from tests.eval.browser import CHROMIUM, Browser
+from tests.eval.conftest import ENTRIES, made_up_scores, made_up_sidecars
+
+NASTY = """</script><script>document.title="taken"</script> "a" 'b' & <img src=x onerror='document.title="taken"'> 🦊"""
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    root = tmp_path_factory.mktemp("report")
+    table = made_up_scores(2, 1, ("sprites-unet", "sprites-wan"))
+    table.loc[0, ["value", "reason"]] = [None, NASTY]
+    paths = made_up_sidecars(root, table, videos=True)
+    for path in paths:
+        if path.parent.name == "p01":
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"prompt": NASTY}))
+    paths[-1].with_suffix(".mp4").unlink()
+    folder, facts = root / "sprites", scores.read_sidecars(paths)
+    scores.write(table, folder / "scores.parquet")
+    tables.write(tables.comparison("vbench", f"Made up {NASTY}", table, facts, resamples=100), folder / "tables")
+    tables.write(tables.cost(facts), folder / "tables")
+    plots.consistency_motion(table, facts, folder / "plots/consistency_motion")
+    quality.write(quality.grade(table, facts), folder / "quality.json")
+    manifest.write(manifest.build(folder, "make reproduce", {}, {}), folder / "manifest.json")
+    return report.write(folder, f"Sprites {NASTY}", NASTY, list(ENTRIES)).parents[1]
+
+
+@pytest.fixture(scope="module")
+def page(suite, tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    browser.open(suite / "report/index.html")
+    yield browser
+    browser.close()
+
+
+def test_the_page_needs_nothing_but_the_suites_own_files(suite):
+    class Links(HTMLParser):
+        found: list[str] = []
+
+        def handle_starttag(self, tag, attributes):
+            self.found += [value for name, value in attributes if name in ("src", "href") and not value.startswith("#")]
+
+    Links().feed((suite / "report/index.html").read_text())
+    assert Links.found
+    assert all((suite / "report" / link).is_file() for link in Links.found)
+
+
+def test_the_gallery_has_every_video_with_its_scores_and_order(suite):
+    records = report.gallery(suite, scores.read(suite / "scores.parquet"), list(ENTRIES))
+    assert len(records) == 20 and [record["entry"] for record in records[::4]] == list(ENTRIES)
+    assert records[0]["scores"]["subject_consistency"] is None and records[0]["model_calls"] == 48 * 34
+    only = report.gallery(suite, scores.read(suite / "scores.parquet"), ["static", "miga"])
+    assert [record["entry"] for record in only] == ["static"] * 4 + ["miga"] * 4
+
+
+def test_nothing_in_a_prompt_a_title_or_a_reason_is_run(page):
+    assert page.js("document.title").startswith("Sprites </script>")
+    assert page.js("document.images.length") == 1
+    assert page.js("document.querySelector('figure.table figcaption').textContent.includes('🦊')")
+
+
+def column(page, place):
+    return page.js(
+        f"[...document.querySelectorAll('#table-vbench tbody tr')].map(r => r.children[{place}].dataset.value)"
+    )
+
+
+def test_sorting_by_a_click(page):
+    head = "document.querySelectorAll('#table-vbench thead th')[2]"
+    before = column(page, 2)
+    page.js(f"{head}.querySelector('button').click()")
+    falling = [float(value) for value in column(page, 2) if value]
+    assert falling == sorted(falling, reverse=True) and sorted(column(page, 2)) == sorted(before)
+    page.js(f"{head}.querySelector('button').click()")
+    rising = [float(value) for value in column(page, 2) if value]
+    assert rising == sorted(rising) and page.js(f"{head}.ariaSort") == "ascending"
+
+
+def test_filtering(page):
+    visible = "[...document.querySelectorAll('#table-vbench tbody tr')].filter(r => !r.hidden).length"
+    page.js("(f => { f.value = 'wan free'; f.dispatchEvent(new Event('input')) })(document.getElementById('filter'))")
+    assert page.js(visible) == 1 and "of 20 rows" in page.js("document.getElementById('filtered').textContent")
+    page.js("(f => { f.value = ''; f.dispatchEvent(new Event('input')) })(document.getElementById('filter'))")
+    page.js("document.getElementById('controls').click()")
+    assert page.js(visible) == 6
+    page.js("document.getElementById('controls').click()")
+
+
+def test_a_row_of_videos_plays_in_step_from_the_keyboard(page, tmp_path):
+    loaded = """Promise.all([...document.querySelectorAll('video')].map(v =>
+        v.readyState >= 2 || new Promise((done, failed) => { v.addEventListener('loadeddata', done); })))"""
+    frame, times = "player.frame", "player.videos.map(({ element }) => element.currentTime)"
+    page.js("document.getElementById('gallery').scrollIntoView()")
+    page.js(loaded)
+    assert page.js("document.querySelectorAll('video').length") == 5
+    for _ in range(3):
+        page.press("ArrowRight")
+    assert page.js(frame) == 3 and page.js(times) == pytest.approx([3.5 / 8] * 5)
+    page.press("End")
+    assert page.js(frame) == 47 and page.js("document.getElementById('frame').textContent") == "frame 48 of 48"
+    page.press("Home")
+    page.press(" ")
+    page.js("new Promise(done => { const wait = () => player.frame >= 4 ? done() : setTimeout(wait, 20); wait(); })")
+    page.press(" ")
+    at = page.js(times)
+    assert page.js("player.playing") is False and max(at) - min(at) < 0.02 and page.js(frame) >= 4
+    red, green, blue = matplotlib.image.imread(page.screenshot(tmp_path / "page.png"))[..., :3].transpose(2, 0, 1)
+    assert ((red > 0.8) & (green > 0.75) & (blue < 0.4)).sum() > 2000  # the yellow squares are to be seen
+
+
+def test_the_next_prompt_is_shown_as_text_and_a_missing_video_says_so(page):
+    page.press("n")
+    assert page.js("document.getElementById('text').textContent") == NASTY
+    assert page.js("document.title").startswith("Sprites")
+    page.js("(b => { b.value = 'sprites-wan'; b.dispatchEvent(new Event('change')) })(document.getElementById('base'))")
+    failed = "document.querySelector('.failed')"
+    page.js(f"new Promise(done => {{ const wait = () => {failed} ? done() : setTimeout(wait, 20); wait(); }})")
+    assert page.js(f"{failed}.textContent") == "This video is missing or cannot be played."
+    assert page.js("document.querySelectorAll('video').length") == 4
+
+
+def test_light_and_dark(page):
+    back = "getComputedStyle(document.body).backgroundColor"
+    before = page.js(back)
+    page.js("document.getElementById('theme').click()")
+    assert page.js(back) != before
+
+
+def test_the_page_made_no_errors_of_its_own(page):
+    assert [error for error in page.errors if "ERR_FILE_NOT_FOUND" not in error] == []

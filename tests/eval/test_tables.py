@@ -1,0 +1,159 @@
+"""Tables say what the long table says, in three formats, and refuse to mix what does not belong together."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from eval import plots, tables
+from eval.cards import METRICS, OVERALL, VBENCH
+from eval.scores import read_sidecars
+from tests.eval.conftest import ENTRIES, made_up_scores, made_up_sidecars
+
+
+@pytest.fixture
+def facts(tmp_path, scores):
+    return read_sidecars(made_up_sidecars(tmp_path, scores))
+
+
+@pytest.fixture
+def table(scores, facts):
+    return tables.comparison("vbench", "Made up", scores, facts, resamples=500)
+
+
+def test_csv_holds_means_intervals_and_counts(scores, table):
+    frame = pd.read_csv(io.StringIO(tables.to_frame(table).to_csv(index=False))).set_index("entry")
+    assert list(frame.index) == list(ENTRIES)
+    for entry in ENTRIES:
+        part = scores[scores["entry"] == entry]
+        for metric in METRICS:
+            assert frame.loc[entry, metric] == pytest.approx(part.loc[part["metric"] == metric, "value"].mean())
+            low, high = frame.loc[entry, [f"{metric}_low", f"{metric}_high"]]
+            assert low <= frame.loc[entry, metric] <= high
+        assert frame.loc[entry, "overall"] == pytest.approx(frame.loc[entry, list(VBENCH)].mean())
+    assert frame.loc["static", "control"] and not frame.loc["miga", "control"]
+
+
+def test_the_certain_best_is_bold_and_controls_never_are(table):
+    best = {row.entry: {name for name, cell in row.cells.items() if cell.best} for row in table.rows}
+    assert best["miga"] == {*VBENCH, OVERALL.name, "drift"}  # motion is no quality
+    assert not best["static"] and not best["fifo_diffusion"]
+
+
+def test_what_is_not_certain_is_not_bold(scores, facts):
+    twin = scores[scores["entry"] == "miga"].assign(entry="twin", label="Twin")
+    found = tables.comparison("t", "t", pd.concat([scores, twin]), facts, [OVERALL], resamples=500)
+    assert not any(cell.best for row in found.rows for cell in row.cells.values())
+
+
+def test_markdown_and_latex_show_the_same_numbers(table):
+    markdown, latex = tables.to_markdown(table), tables.to_latex(table)
+    for row in table.rows:
+        for column in table.columns:
+            shown = tables.number(row.cells[column.name].estimate.mean, column)
+            assert shown in markdown and shown.replace("−", "$-$") in latex
+    assert "24 of 24" in markdown and r"\textbf{" in latex and "*Static frame* (control)" in markdown
+
+
+def test_labels_are_escaped(scores, facts):
+    odd = scores.assign(label=scores["label"].replace("MIGA", r"M|I_G*A & 5% \x{}~^"))
+    found = tables.comparison("t", "t", odd, facts, [OVERALL], resamples=100)
+    assert r"M\|I\_G\*A & 5% \\x{}~^" in tables.to_markdown(found)
+    assert r"M|I\_G*A \& 5\% \textbackslash{}x\{\}\textasciitilde{}\textasciicircum{}" in tables.to_latex(found)
+
+
+def test_suites_protocols_and_versions_do_not_meet(scores, facts):
+    for column in ("suite", "protocol", "version"):
+        mixed = scores.copy()
+        mixed.loc[mixed.index[0], column] = "other"
+        with pytest.raises(ValueError, match="other"):
+            tables.comparison("t", "t", mixed, facts)
+
+
+def test_ablation_rows_have_their_own_words_and_order(scores, facts):
+    words = {"fifo_diffusion": "neither", "miga": "TTA + DCE"}
+    found = tables.comparison(
+        "tta", "t", scores, facts, entries=list(words), words=words, heading="Parts", resamples=100
+    )
+    assert [row.words[1] for row in found.rows] == ["neither", "TTA + DCE"]
+
+
+def test_differences_are_bold_where_certain(scores, facts):
+    found = tables.differences("d", "d", scores, facts, "miga", [OVERALL], resamples=500)
+    assert [row.entry for row in found.rows] == [entry for entry in ENTRIES if entry != "miga"]
+    gap = {row.entry: row.cells["overall"] for row in found.rows}
+    assert gap["fifo_diffusion"].best and gap["fifo_diffusion"].estimate.mean > 0 > gap["static"].estimate.mean
+
+
+def test_cost_comes_from_the_sidecars(facts):
+    found = {row.entry: row for row in tables.cost(facts).rows}
+    assert found["miga"].cells["calls_per_frame"].estimate.mean == 34
+    assert found["miga"].words[2] == "yes" and found["freelong"].words[2] == "no"
+    assert found["miga"].cells["seconds_per_frame"].estimate.mean == pytest.approx(1.3 + 0.5 / 48)
+
+
+def test_the_papers_numbers_stand_beside_ours(table):
+    printed = {("sprites-unet", "miga"): {"subject_consistency": 97.66}}
+    found = tables.with_paper(table, printed)
+    ours = found.rows[0].cells["subject_consistency"].estimate.mean * 100
+    assert f"(97.66, {ours - 97.66:+.2f}".replace("-", "−") in tables.to_markdown(found)
+    assert "(–)" in tables.to_markdown(found)
+    assert tables.to_frame(found)["subject_consistency_paper"].iloc[0] == pytest.approx(0.9766)
+
+
+def test_the_papers_file_says_what_table_1_and_3_say(pytestconfig):
+    path = pytestconfig.rootpath / "config/paper_results.yaml"
+    printed = tables.paper_numbers(path, "vbench")
+    assert printed["videocrafter2", "miga"]["overall"] == 97.82 and len(printed) == 7
+    for numbers in printed.values():
+        assert sum(numbers[name] for name in VBENCH) / 4 == pytest.approx(numbers["overall"], abs=0.011)
+    assert tables.paper_numbers(path, "ablation")["videocrafter2", "miga-tta"]["subject_consistency"] == 96.74
+    with pytest.raises(ValueError, match="no section 'table9'"):
+        tables.paper_numbers(path, "table9")
+
+
+def test_missing_values_are_counted_and_a_missing_mean_is_a_dash(scores, facts):
+    holes = scores.copy()
+    lost = (holes["entry"] == "freelong") & (holes["metric"] == "drift")
+    holes.loc[lost, ["value", "reason"]] = [None, "unreadable"]
+    found = tables.comparison("t", "t", holes, facts, resamples=100)
+    line = next(line for line in tables.to_markdown(found).splitlines() if "FreeLong" in line)
+    assert "| – | 24 of 24, 0 of 24 |" in line
+
+
+def test_figures_are_written_and_the_same_twice(tmp_path, scores, facts, table):
+    small = scores[scores["entry"].isin(["miga", "static"])]
+    for name in ("first", "second"):
+        plots.drift(small, facts, tmp_path / name / "drift")
+        plots.ablation(replace(table, rows=table.rows[:3]), tmp_path / name / "ablation", ["overall"])
+    for figure in ("drift.svg", "drift.png", "ablation.svg", "ablation.png"):
+        first, second = (tmp_path / name / figure for name in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes() and first.stat().st_size > 5000
+
+
+def test_every_figure_draws_every_entry(tmp_path, facts):
+    scores = made_up_scores(4, 1, ("sprites-unet", "sprites-wan"))
+    one = scores[scores["base"] == "sprites-unet"]
+    for draw in (plots.reflection, plots.foresight):  # about videos, not entries
+        assert "reflects" not in draw(one, facts[facts["entry"] == "miga"], tmp_path / draw.__name__)[0].read_text()
+        assert "reflects" in draw(one, facts[facts["entry"] == "static"], tmp_path / draw.__name__)[0].read_text()
+    for draw in (plots.comparison, plots.consistency_motion, plots.cost_quality, plots.drift):
+        svg, _ = draw(scores, facts, tmp_path / draw.__name__)
+        text = svg.read_text()
+        assert all(label in text for label, *_ in ENTRIES.values()), draw.__name__
+
+
+def test_latex_compiles_where_latex_is_there(tmp_path, table):
+    import shutil
+
+    if not shutil.which("pdflatex"):
+        pytest.skip("no pdflatex on this machine")
+    body = tables.to_latex(table)
+    (tmp_path / "t.tex").write_text(
+        rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
+    )
+    subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True)

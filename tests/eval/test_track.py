@@ -1,0 +1,103 @@
+"""Publishing: what an offline run holds is read back from its file; nothing ever fails, hangs or duplicates."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from eval import leaderboard, plots, scores, tables, track
+from tests.eval.conftest import made_up_scores, made_up_sidecars
+
+pytest.importorskip("wandb")
+
+
+def suite_folder(root, videos=True):
+    table = made_up_scores(2, 1)
+    facts = scores.read_sidecars(made_up_sidecars(root, table, videos))
+    suite = root / "sprites"
+    scores.write(table, suite / "scores.parquet")
+    tables.write(tables.comparison("vbench", "t", table, facts, resamples=100), suite / "tables")
+    leaderboard.write(leaderboard.build(table, facts, "2026-01-31", resamples=100), suite / "leaderboard/vbench.csv")
+    plots.consistency_motion(table, facts, suite / "plots/motion")
+    return suite
+
+
+def records(path):
+    """The protobuf records of a .wandb file: a header of 7 bytes, then LevelDB's log format in blocks of 32 KiB."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, place, pending = path.read_bytes(), 7, b""
+    while place + 7 <= len(data):
+        if 32768 - place % 32768 < 7:
+            place += 32768 - place % 32768
+            continue
+        length, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
+        pending = (pending if kind in (3, 4) else b"") + data[place + 7 : place + 7 + length]
+        if kind in (1, 4):
+            yield Record.FromString(pending)
+        place += 7 + length
+
+
+def test_an_offline_run_holds_the_results_and_is_not_doubled(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    suite = suite_folder(tmp_path)
+    status = track.publish(suite, "online", timeout=120)  # without a key
+    assert status["state"] == "published" and status["mode"] == "offline", status
+    assert "no WANDB_API_KEY" in status["reason"]
+
+    (run,) = suite.glob("wandb/offline-run-*")
+    assert run.name.endswith(status["id"])
+    found = list(records(run / f"run-{status['id']}.wandb"))
+    summary = {
+        "/".join(item.nested_key) or item.key: json.loads(item.value_json)
+        for record in found if record.HasField("summary") for item in record.summary.update
+    }  # fmt: skip
+    board = leaderboard.read(suite / "leaderboard/vbench.csv")
+    for row in board.itertuples():
+        assert summary[f"{row.metric}/{row.base}/{row.entry}"] == pytest.approx(row.value)
+    logged = {
+        "/".join(item.nested_key) or item.key: json.loads(item.value_json)
+        for record in found if record.HasField("history") for item in record.history.item
+    }  # fmt: skip
+    for name in ("tables/vbench/path", "plots/motion/path", "videos/path"):
+        assert (run / "files" / logged[name]).is_file()
+    videos = json.loads((run / "files" / logged["videos/path"]).read_text())
+    assert len(videos["data"]) == 8 and videos["columns"][:5] == ["prompt", "base", "method", "seed", "video"]
+    artifacts = [record.request.log_artifact.artifact for record in found if record.request.HasField("log_artifact")]
+    artifacts += [record.artifact for record in found if record.HasField("artifact")]
+    media = [entry for artifact in artifacts for entry in artifact.manifest.contents if entry.path.endswith(".mp4")]
+    assert media and all(Path(entry.local_path).read_bytes()[4:8] == b"ftyp" for entry in media)
+    names = {entry.path for artifact in artifacts if artifact.type == "results" for entry in artifact.manifest.contents}
+    assert {"scores.parquet", "leaderboard/vbench.csv", "tables/vbench.csv"} <= names
+
+    assert track.publish(suite, "online")["state"] == "unchanged"
+    (suite / "wandb/status.json").unlink()  # even when the note of the first publication is lost
+    assert track.publish(suite, "offline", videos=0)["state"] == "published"
+    assert len(list(suite.glob("wandb/offline-run-*"))) == 1
+
+
+def test_a_server_that_never_answers_costs_no_more_than_the_time_limit(tmp_path, monkeypatch):
+    suite = suite_folder(tmp_path, videos=False)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+        start = time.monotonic()
+        status = track.publish(suite, "online", timeout=3)
+        assert status["state"] == "failed" and time.monotonic() - start < 13
+    assert "0123456789" not in json.dumps(status)
+    assert json.loads((suite / "wandb/status.json").read_text()) == status
+
+
+def test_disabled_writes_no_run_and_other_scores_are_another(tmp_path):
+    scores.write(made_up_scores(2, 1), tmp_path / "scores.parquet")
+    assert track.publish(tmp_path, "disabled")["state"] == "disabled"
+    assert [path.name for path in (tmp_path / "wandb").iterdir()] == ["status.json"]
+    before = track.run_id(tmp_path)
+    scores.write(made_up_scores(3, 1), tmp_path / "scores.parquet")
+    assert track.run_id(tmp_path) != before

@@ -1,0 +1,180 @@
+"""The fast scorer's networks against independent ones, and its numbers against the `vbench` package itself.
+
+The comparison with the package runs where VBENCH_PYTHON names the python of its environment
+(`python -m eval.vbench.official DIR` builds it); the weights are small random stand-ins in the package's own layout.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from eval.cards import VBENCH
+from eval.vbench import backbones, official
+from eval.vbench.score import score_video
+from tests.eval import standin
+from tests.eval.conftest import write_video
+
+PYTHON = os.environ.get("VBENCH_PYTHON")
+CPU = torch.device("cpu")
+
+
+def panning(frames: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A smooth random picture that moves under a little noise."""
+    rng = np.random.default_rng(seed)
+    picture = gaussian_filter(rng.normal(size=(height + 30, width + 30, 3)), (6, 6, 0))
+    picture = 255 * (picture - picture.min()) / np.ptp(picture)
+    views = [picture[t : t + height, 2 * t : 2 * t + width] for t in range(frames)]
+    return np.stack([np.clip(view + rng.normal(0, 2, view.shape), 0, 255).astype(np.uint8) for view in views])
+
+
+@pytest.mark.parametrize("height, width", [(96, 160), (224, 224), (130, 90)])
+def test_subject_features_are_those_of_a_plain_dino(tmp_path, height, width):
+    path = tmp_path / "dino.pth"
+    torch.save(standin.dino(), path)
+    scope: dict = {}
+    exec(standin.HUBCONF, scope)
+    plain = scope["ViT"](96, 2)
+    plain.load_state_dict(standin.dino())
+    frames = torch.from_numpy(panning(3, height, width))
+    images = frames.permute(0, 3, 1, 2).float()
+    short = min(height, width)
+    size = [int(224 * side / short) for side in (height, width)]
+    images = torch.nn.functional.interpolate(images, size=size, mode="bilinear") / 255
+    mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    with torch.no_grad():
+        wanted = plain((images - mean) / std)
+    found = backbones.subject_features(path, CPU)(frames)
+    assert torch.allclose(found, wanted, atol=2e-5) and wanted.std() > 0.1
+
+
+def test_background_features_are_those_of_clip(tmp_path):
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    weights = standin.clip()
+    path = tmp_path / "clip.pt"
+    torch.jit.script(standin.Archive(weights)).save(str(path))
+    config = CLIPVisionConfig(
+        hidden_size=128, intermediate_size=512, num_hidden_layers=2, num_attention_heads=2, projection_dim=32,
+        image_size=224, patch_size=32, hidden_act="quick_gelu",
+    )  # fmt: skip
+    network = CLIPVisionModelWithProjection(config).eval()
+    state = {
+        "vision_model.embeddings.class_embedding": weights["visual.class_embedding"],
+        "vision_model.embeddings.patch_embedding.weight": weights["visual.conv1.weight"].half().float(),
+        "vision_model.embeddings.position_embedding.weight": weights["visual.positional_embedding"],
+        "visual_projection.weight": weights["visual.proj"].half().float().T,
+    }
+    for part in ("weight", "bias"):
+        state[f"vision_model.pre_layrnorm.{part}"] = weights[f"visual.ln_pre.{part}"]
+        state[f"vision_model.post_layernorm.{part}"] = weights[f"visual.ln_post.{part}"]
+        for i in range(2):
+            ours, theirs = f"visual.transformer.resblocks.{i}", f"vision_model.encoder.layers.{i}"
+            qkv = weights[f"{ours}.attn.in_proj_{part}"].half().float().chunk(3)
+            state |= {f"{theirs}.self_attn.{n}_proj.{part}": x for n, x in zip("qkv", qkv, strict=True)}
+            for name, other in (
+                ("attn.out_proj", "self_attn.out_proj"),
+                ("mlp.c_fc", "mlp.fc1"),
+                ("mlp.c_proj", "mlp.fc2"),
+            ):
+                state[f"{theirs}.{other}.{part}"] = weights[f"{ours}.{name}.{part}"].half().float()
+            for n in (1, 2):
+                state[f"{theirs}.layer_norm{n}.{part}"] = weights[f"{ours}.ln_{n}.{part}"]
+    lost = network.load_state_dict(state, strict=False)
+    assert not lost.unexpected_keys and all("position_ids" in key for key in lost.missing_keys)
+    frames = torch.from_numpy(panning(2, 100, 130))
+    images = frames.permute(0, 3, 1, 2).float()
+    images = torch.nn.functional.interpolate(images, size=[224, 291], mode="bicubic")[..., 34:258] / 255
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in backbones.CLIP)
+    with torch.no_grad():
+        wanted = network((images - mean) / std).image_embeds
+    found = backbones.background_features(path, CPU)(frames)
+    assert torch.allclose(found, wanted, atol=2e-5) and wanted.std() > 0.1
+
+
+def test_features_do_not_depend_on_the_batch(tmp_path):
+    torch.save(standin.dino(), tmp_path / "dino.pth")
+    features = backbones.subject_features(tmp_path / "dino.pth", CPU)
+    frames = torch.from_numpy(panning(11, 64, 64))
+    assert torch.allclose(features(frames), torch.cat([features(frame[None]) for frame in frames]), atol=1e-5)
+
+
+def test_missing_weights_are_all_named_with_their_addresses(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(ValueError) as error:
+        backbones.located(tmp_path)
+    for file in backbones.FILES:
+        assert file.place in str(error.value) and file.url in str(error.value)
+    for file in backbones.FILES[1:]:
+        (tmp_path / file.place).parent.mkdir()
+        (tmp_path / file.place).write_bytes(b"x")
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    (tmp_path / "hub/checkpoints/dino_vitbase16_pretrain.pth").write_bytes(b"x")  # the other place that counts
+    assert backbones.located(tmp_path)[0].parent.name == "checkpoints"
+
+
+class Config:
+    """Stands for the training configuration in AMT's file."""
+
+    def __init__(self) -> None:
+        self.lr = [1, {"a": 2}]
+
+
+class Trap:
+    def __reduce__(self):
+        return os.mkdir, ("trapped",)
+
+
+def test_files_with_more_than_tensors_load_and_run_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {"a": torch.ones(2)}, "config": Config(), "trap": Trap()}, "amt.pth")
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load("amt.pth", weights_only=True)
+    assert backbones._checkpoint(Path("amt.pth"))["a"].tolist() == [1, 1]
+    assert not Path("trapped").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", None])
+def test_damaged_or_wrong_weights_are_one_sentence(tmp_path, content):
+    path = tmp_path / "dino.pth"
+    if content is None:
+        torch.save({"something": torch.ones(1)}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"dino\.pth: (not a file of weights|has no)"):
+        backbones.subject_features(path, CPU)
+
+
+@pytest.mark.skipif(not PYTHON, reason="VBENCH_PYTHON names no environment with the vbench package")
+def test_fast_equals_the_package(tmp_path):
+    (package,) = Path(PYTHON).parents[1].glob("lib/python*/site-packages/vbench")
+    with backbones._only_amt(package):
+        module = importlib.import_module("vbench.third_party.amt.networks.AMT-S")
+    torch.manual_seed(0)
+    weights = standin.lay_out(tmp_path / "w", module.Model(corr_radius=3, corr_lvls=4, num_flows=3).state_dict())
+    shapes = {"wide": (9, 96, 160), "tall": (6, 130, 90), "square": (7, 224, 224)}
+    videos = {
+        name: write_video(tmp_path / f"{name}.mp4", panning(*shape), pix_fmt="yuv420p")
+        for name, shape in shapes.items()
+    }
+    (tmp_path / "empty.mp4").touch()
+    found = official.score(videos | {"empty": tmp_path / "empty.mp4"}, PYTHON, weights)
+    fast = backbones.load(weights, CPU, package)
+    tolerance = dict(zip(VBENCH, (1e-7, 1e-6, 1e-6, 1e-7), strict=True))
+    for name, path in videos.items():
+        for row in score_video(path, fast):
+            if row["metric"] in VBENCH:
+                wanted = found[name, row["metric"]]
+                assert row["value"] == pytest.approx(wanted["value"], abs=tolerance[row["metric"]]), (
+                    name,
+                    row["metric"],
+                )
+                assert row["protocol"] == wanted["protocol"] == "vbench" and row["version"] != wanted["version"]
+    assert found["empty", "motion_smoothness"]["reason"] == "empty file"

@@ -1,0 +1,124 @@
+"""Model directories with random weights: the real classes at the smallest size that has every kind of block."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderKLWan, UNet3DConditionModel, WanTransformer3DModel
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import nn
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    PreTrainedTokenizerFast,
+    UMT5Config,
+    UMT5EncoderModel,
+)
+
+WORDS = ("a", "red", "green", "blue", "circle", "square", "triangle", "moves", "left", "right", "over", "the")
+
+
+def randomise(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Every parameter drawn anew, also those that start at zero: norms about 1, the rest small."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim == 1:
+                noise = 0.1 * noise + (1 if name.endswith(("weight", "gamma")) else 0)
+            else:
+                noise = noise / parameter[0].numel() ** 0.5
+            parameter.copy_(noise.reshape(parameter.shape))
+    return network.eval()
+
+
+def write_index(directory: Path, parts: dict[str, list[str]], like: str, options: dict[str, Any]) -> Path:
+    about = dict(name=directory.name, like=like, options=options)
+    (directory / "model_index.json").write_text(json.dumps({**parts, "_miga": about}))
+    return directory
+
+
+def clip_tokenizer() -> CLIPTokenizer:
+    """CLIP's layout of the vocabulary without merges: every text becomes bytes."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = ["!", *(letter for letter in letters if letter != "!")]
+    tokens += [f"{token}</w>" for token in tokens] + ["<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=16)
+
+
+def tiny_unet(directory: Path, seed: int = 0, **options: Any) -> Path:
+    """A directory of VideoCrafter2's kind: 16x16 pixels, latents (4, 8, 8), window 4, 4 levels."""
+    directory.mkdir(parents=True, exist_ok=True)
+    unet = UNet3DConditionModel(
+        block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
+        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
+        layers_per_block=1,
+        cross_attention_dim=12,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        latent_channels=4,
+    )
+    tokenizer = clip_tokenizer()
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=12,
+            intermediate_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=16,
+            bos_token_id=len(tokenizer) - 2,
+            eos_token_id=len(tokenizer) - 1,
+            pad_token_id=0,
+        )
+    )
+    parts = dict(unet=unet, vae=vae, text_encoder=text)
+    for number, (part, network) in enumerate(parts.items()):
+        randomise(network, seed + number).save_pretrained(directory / part)
+    tokenizer.save_pretrained(directory / "tokenizer")
+    index = dict(unet=["diffusers", "UNet3DConditionModel"], vae=["diffusers", "AutoencoderKL"])
+    defaults = dict(num_levels=4, height=16, width=16, window=4, guidance_scale=3.0)
+    return write_index(directory, index, "sprites-unet", defaults | options)
+
+
+def word_tokenizer() -> PreTrainedTokenizerFast:
+    """A word is an id; as in UMT5, 0 pads and every text ends with 1."""
+    vocab = {token: i for i, token in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+
+
+def tiny_wan(directory: Path, seed: int = 0, **options: Any) -> Path:
+    """A directory of Wan2.1's kind: 32x32 pixels, latents (16, 4, 4), window 3, 4 levels."""
+    directory.mkdir(parents=True, exist_ok=True)
+    transformer = WanTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=12, text_dim=12, freq_dim=16, ffn_dim=32, num_layers=2
+    )
+    vae = AutoencoderKLWan(base_dim=4, num_res_blocks=1)
+    tokenizer = word_tokenizer()
+    text = UMT5EncoderModel(
+        UMT5Config(vocab_size=len(tokenizer), d_model=12, d_kv=6, d_ff=24, num_layers=2, num_heads=2)
+    )
+    parts = dict(transformer=transformer, vae=vae, text_encoder=text)
+    for number, (part, network) in enumerate(parts.items()):
+        randomise(network, seed + number).save_pretrained(directory / part)
+    tokenizer.save_pretrained(directory / "tokenizer")
+    index = dict(transformer=["diffusers", "WanTransformer3DModel"], vae=["diffusers", "AutoencoderKLWan"])
+    defaults = dict(num_levels=4, height=32, width=32, window=3, guidance_scale=3.0, text_tokens=10)
+    return write_index(directory, index, "sprites-wan", defaults | options)

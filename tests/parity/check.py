@@ -1,0 +1,41 @@
+"""One compared quantity of a golden case."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Check:
+    quantity: str
+    error: float
+    tolerance: float
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.tolerance  # nan is not
+
+    @property
+    def verdict(self) -> str:
+        return ("PASS" if self.passed else "FAIL") + (f"  {self.note}" if self.note else "")
+
+    @classmethod
+    def failed(cls, reason: str) -> Check:
+        return cls("-", math.nan, 0.0, reason)
+
+
+def compare(quantity: str, actual, expected, tolerance: float = 0.0) -> Check:
+    """Max absolute error; nan equals nan, another shape is a failure."""
+    a, b = (np.asarray(x.detach().double() if torch.is_tensor(x) else x, dtype=np.float64) for x in (actual, expected))
+    if a.shape != b.shape:
+        return Check(quantity, math.nan, tolerance, f"shape {a.shape} instead of {b.shape}")
+    if not a.size:
+        return Check(quantity, 0.0, tolerance, "empty on both sides")
+    with np.errstate(invalid="ignore"):
+        error = np.where((np.isnan(a) & np.isnan(b)) | (a == b), 0.0, np.abs(a - b))
+    return Check(quantity, float(np.max(error)), tolerance)

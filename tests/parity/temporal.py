@@ -1,0 +1,184 @@
+"""What the sets freenoise, freelong and freepca share: modules as diffusers classes, traces of the tiny UNet."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.attention_processor import Attention
+from safetensors.torch import load_file
+from torch import Tensor
+
+from miga.attention import Attend, Grid, UNetProcessor
+from miga.methods import Method, MethodConfig, Trace
+from miga.models.base import Text
+from miga.noise import ReplayNoise
+from miga.solvers import DDIM
+from tests.parity.check import Check, compare
+from tests.parity.toys import GoldenModel
+from tests.parity.videocrafter_tiny_unet import tiny_unet
+
+
+class Case(NamedTuple):
+    """What a case holds: `axes` describes the arrays, halves are float32."""
+
+    settings: dict[str, Any]
+    tensors: dict[str, Tensor]
+    tolerance: Any
+    axes: dict[str, str]
+
+
+Replay = Callable[[Case, Path], Iterator[Check]]
+
+
+def load(case: str, folder: Path) -> Case:
+    facts = json.loads((folder / f"{case}.json").read_text())
+    tensors = load_file(folder / f"{case}.safetensors")
+    tensors = {name: x.float() if x.dtype == torch.float16 and "fp16" not in name else x for name, x in tensors.items()}
+    axes = {name: array["axes"] for name, array in facts["arrays"].items()}
+    return Case(facts["settings"], tensors, facts["suggested_max_abs_tolerance"], axes)
+
+
+@torch.no_grad()
+def replay_by_kind(kinds: dict[str, Replay], case: str, folder: Path) -> list[Check]:
+    """Replay a case by what its name starts with."""
+    for prefix, replay in kinds.items():
+        if case.startswith(prefix):
+            return list(replay(load(case, folder), folder))
+    raise ValueError(f"no replay for a case like {case!r}: known are {', '.join(kinds)}")
+
+
+def attention_of(settings: dict, tensors: dict[str, Tensor]) -> Attention:
+    """One temporal attention with the case's weights."""
+    module = Attention(settings["C"], heads=settings["heads"], dim_head=settings["dim_head"], bias=False)
+    module.load_state_dict({name: tensors[name] for name in module.state_dict()})
+    return module
+
+
+def block_of(settings: dict, tensors: dict[str, Tensor]) -> BasicTransformerBlock:
+    """One temporal transformer block (two self-attentions, feed-forward) with the case's weights."""
+    block = BasicTransformerBlock(
+        settings["C"], settings["heads"], settings["dim_head"], double_self_attention=True, cross_attention_dim=None
+    ).eval()
+    block.load_state_dict({name: tensors[name] for name in block.state_dict()})
+    return block
+
+
+def heads_of(module: Attention, x: Tensor) -> list[Tensor]:
+    """q, k and v as a method's `attend` receives them."""
+    captured: list[Tensor] = []
+
+    def capture(q, k, v, grid):
+        captured.extend((q, k, v))
+        return q
+
+    through(module, capture, x, None)
+    return captured
+
+
+def merged(heads: Tensor) -> Tensor:
+    """(n, heads, ..., f, 1, d) back to (n, ..., f, c)."""
+    return heads.squeeze(-2).movedim(1, -2).flatten(-2)
+
+
+def through(module: Attention, attend: Attend, x: Tensor, grid: Grid | None) -> Tensor:
+    """The module's output when it attends by `attend`."""
+    module.set_processor(UNetProcessor(attend, grid))
+    return module(x)
+
+
+def run_block(block: BasicTransformerBlock, attend: Attend, x: Tensor, grid: Grid) -> Tensor:
+    for module in (block.attn1, block.attn2):
+        module.set_processor(UNetProcessor(attend, grid))
+    return block(x)
+
+
+class TinyUNet(GoldenModel):
+    """The random UNet of the traces, guided in two passes."""
+
+    def __init__(self, folder: Path, settings: dict) -> None:
+        weights = folder.parent / "videocrafter_tiny_unet"
+        if not weights.is_dir():
+            raise ValueError(f"no tiny UNet at {weights}: put the set videocrafter_tiny_unet beside {folder.name}")
+        solver = DDIM(settings["ddim_steps"], settings["eta"], grid="strided", rescale=(0.7, 400))
+        super().__init__(solver, 16, (4, settings["h"], settings["w"]), settings["guidance_scale"])
+        self.denoiser = tiny_unet(weights)
+
+    def network(self, x, t, condition):
+        return video(self.denoiser(video(x), t[0], condition[None]).sample[0])[0]
+
+    def passes(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Latents and output of every pass, in order."""
+        for call in self.record:
+            yield from ((call["x"], call[side]) for side in ("cond", "uncond") if side in call)
+
+
+def video(frames: Tensor) -> Tensor:
+    """(f, c, h, w) to (1, c, f, h, w)."""
+    return frames.transpose(0, 1)[None]
+
+
+class TraceNoise(ReplayNoise):
+    """The published scripts' draws: initial noise and shuffles from one seed, the steps' noise from another."""
+
+    def __init__(self, settings: dict) -> None:
+        super().__init__(settings["seed_initial_noise"])
+        self.steps = ReplayNoise(settings["seed_step_noise"])
+
+    def clip(self, purpose, num_frames, level, shape):
+        source = super() if purpose == "start" else self.steps
+        return source.clip(purpose, num_frames, level, shape)
+
+
+def replay_trace(method: Method, config: MethodConfig, case: Case, folder: Path) -> Iterator[Check]:
+    """A short run of the method on the tiny UNet: solver table, initial noise, every stored output and latent."""
+    settings, expected, tolerance, axes = case
+    model = TinyUNet(folder, settings)
+    probes: dict[str, Tensor] = {}
+
+    def probe(name):
+        def hook(module, args, output):
+            probes.setdefault(f"probe.{name}_in", args[0])
+            probes.setdefault(f"probe.{name}_out", output[0])
+
+        return hook
+
+    model.denoiser.transformer_in.register_forward_hook(probe("first_temporal"))
+    model.denoiser.mid_block.temp_attentions[0].register_forward_hook(probe("mid_temporal"))
+    texts = [Text("", text, expected["text_uncond"][0]) for text in expected["text_cond"]]
+    with torch.inference_mode():
+        chunks = list(method.generate(model, texts, settings["F"], config, TraceNoise(settings), Trace()))
+    latents, outputs = zip(*((video(x), video(output)) for x, output in model.passes()), strict=True)
+    before = latents[::2]
+    after = [*before[1:], video(torch.cat(chunks))]
+
+    schedule = settings["scheduler_per_step_in_order"]
+    columns = ("alpha_cumprod", "alpha_cumprod_previous", "sigma", "rescale", "rescale_previous")
+    table = torch.stack(list(model.solver.table.values())).flip(1)
+    yield compare("schedule", table, [schedule[name] for name in columns], 1e-6)
+    yield compare("timesteps", model.solver.timesteps.flip(0), settings["timesteps_in_order"])
+    if "x_init" in expected:
+        yield compare("x_init", before[0], expected["x_init"], 1e-6)
+    else:
+        yield compare("x_init", before[0], expected["x_init_first16"][:, :, expected["source_frame"]], 1e-6)
+
+    frames = settings.get("stored_frames", slice(None))
+    stored = dict(eps_cond=outputs[0::2], eps_uncond=outputs[1::2], x=after)
+    for name in expected:
+        if match := re.fullmatch(r"step(\d+)\.(\w+)", name):
+            step, kind = match.groups()
+            limit = tolerance["latents" if kind == "x" else "eps"]
+            yield compare(name, stored[kind][int(step)][:, :, frames], expected[name], limit)
+        elif name.startswith("probe."):
+            one = re.search(r"frame (\d+)", axes[name])
+            picked = [int(one[1])] if one else settings["probe_frames"]
+            yield compare(name, video(probes[name])[:, :, picked], expected[name], tolerance["eps"])
+    for name, tensors in (("full_latents", after), ("eps_cond", stored["eps_cond"])):
+        moments = [[x.double().mean(), x.double().std()] for x in tensors]
+        limit = tolerance["latents" if name == "full_latents" else "eps"]
+        yield compare(f"{name} mean, std", moments, settings[f"{name}_mean_std_per_step_float64"], limit)

@@ -1,0 +1,32 @@
+"""Golden parity: the selection in `tests/parity/golden`, and all of `../shared/golden` where there is one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.parity.__main__ import cases, replay_case
+
+HERE = Path(__file__).parent
+ROOTS = [HERE / "golden", HERE.parents[2] / "shared" / "golden"]  # a case of both is replayed once
+
+
+def found():
+    folders = {(name, case): folder for root in ROOTS for name, case, folder in cases(root, None, None)}
+    return [pytest.param(*key, folder, id="-".join(key)) for key, folder in sorted(folders.items())]
+
+
+@pytest.mark.parametrize("name, case, folder", found())
+def test_golden_case(name, case, folder):
+    failed = [f"{check.quantity}: {check.error:.2e} > {check.tolerance:.0e} {check.note}"
+              for check in replay_case(name, case, folder) if not check.passed]  # fmt: skip
+    assert not failed
+
+
+def test_the_selection_covers_every_set_that_has_a_replay():
+    replays = {path.stem for path in HERE.glob("*.py") if "\ndef replay(" in path.read_text()}
+    assert replays <= {name for name, _, _ in cases(ROOTS[0], None, None)} | {"narrlv"}  # too large to keep here
+
+
+def test_an_unknown_set_fails(tmp_path):
+    (check,) = replay_case("no_such_set", "case", tmp_path)
+    assert not check.passed

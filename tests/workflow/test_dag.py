@@ -1,0 +1,107 @@
+"""The DAG of every shipped suite, its named targets, and what it says when the config is wrong."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SUITES = sorted(path.stem for path in (ROOT / "config/suites").glob("*.yaml"))
+
+
+def snakemake(*arguments, config=(), folder):
+    """Runs in the repository, with results and metadata elsewhere. One thread each: several run at a time."""
+    settings = ["--config", f"results={folder}/results", *config]
+    command = [sys.executable, "-m", "snakemake", "--nolock", "--cores", "2", *arguments, *settings]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache")}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def jobs(done):
+    """Rule -> number of jobs of a dry run."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    stats = done.stdout.split("Job stats:")[1].split("\n\n")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\S+) +(\d+)$", stats, re.M) if name != "total"}
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_shipped_suite_has_a_dag(suite, tmp_path):
+    found = jobs(snakemake("-n", config=[f"suite={suite}"], folder=tmp_path))
+    assert {"prompts", "encode", "generate", "score", "scores", "tables", "plots", "leaderboard", "publish"} <= set(
+        found
+    )
+    assert found["generate"] >= found["score"] >= 7
+
+
+def test_shards_are_of_the_size_asked(tmp_path):
+    limit = ["suite=sprites", "limit=2"]
+    whole = jobs(snakemake("-n", "miga", config=limit, folder=tmp_path))
+    split = jobs(snakemake("-n", "miga", config=[*limit, "shard=1"], folder=tmp_path))
+    assert split["generate"] == 4 * whole["generate"] and split["score"] == whole["score"]
+
+
+@pytest.mark.parametrize("entry", ["miga", "fifo_diffusion", "static"])
+def test_an_entry_is_a_target_that_makes_nothing_else(entry, tmp_path):
+    found = jobs(snakemake("-n", entry, config=["suite=sprites"], folder=tmp_path))
+    assert set(found) == {"prompts", "encode", "generate", "score", entry}
+    assert found["generate"] == found["encode"]
+
+
+@pytest.mark.parametrize("method", ["miga", "fifo_diffusion"])
+def test_ablations_are_targets(method, tmp_path):
+    found = jobs(snakemake("-n", f"ablation_{method}", config=["suite=sprites"], folder=tmp_path))
+    assert set(found) == {"prompts", "encode", "generate", "score", "ablation", f"ablation_{method}"}
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (["sute=sprites"], "config: unknown key 'sute'; did you mean 'suite'?"),
+        (["suite=sprits"], "unknown suite 'sprits': did you mean 'sprites'?"),
+        (["suite=sprites", "limit=0"], "config: limit: input should be greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_config_is_one_sentence(config, sentence, tmp_path):
+    done = snakemake("-n", config=config, folder=tmp_path)
+    assert done.returncode == 1
+    assert sentence in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_an_unknown_method_or_parameter_is_found_before_the_dag(tmp_path):
+    methods = tmp_path / "config"
+    for text, sentence in (
+        ("method: mige", "unknown method 'mige': did you mean 'miga'?"),
+        ("method: miga\n    params: {l_zag: 3}", "method 'miga': unknown key 'l_zag'; did you mean 'l_zig'?"),
+    ):
+        done = _with_entry(methods, text)
+        assert done.returncode == 1 and sentence in done.stdout + done.stderr
+
+
+def _with_entry(folder, text):
+    """Checks a suite with one entry in a copy of the config."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "config", folder / "config")
+    (folder / "config/methods/mine.yaml").write_text(f"entries:\n  mine:\n    {text}\n")
+    suite = (folder / "config/suites/sprites.yaml").read_text()
+    (folder / "config/suites/sprites.yaml").write_text(re.sub(r"^methods: \[", "methods: [mine, ", suite, flags=re.M))
+    code = (
+        "import sys; from pathlib import Path; from miga import config, run\n"
+        "try: run.check(config.load_experiment('sprites', Path(sys.argv[1])))\n"
+        "except ValueError as error: sys.exit(str(error))"
+    )
+    return subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_lint(tmp_path):
+    done = snakemake("--lint", config=["suite=sprites"], folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_snakefile_is_short():
+    assert len((ROOT / "Snakefile").read_text().splitlines()) < 60

@@ -1,0 +1,107 @@
+# Everything here is a function of the long table and the sidecars.
+rule tables:
+    input:
+        scores=rules.scores.output[0],
+        manifests=manifests_of(*EVERY_ROW),
+        paper=PAPER,
+    output:
+        [
+            report(
+                f"{OUT}/tables/{name}.{kind}",
+                caption="../report/table.rst",
+                category="Tables",
+                labels={"table": name, "format": kind},
+            )
+            for name in TABLES
+            for kind in TEXTS
+        ],
+    log:
+        f"{OUT}/logs/tables.log",
+    conda:
+        "../../environment.yml"
+    params:
+        title=SUITE.title,
+        note=SUITE.note,
+        entries=list(EXPERIMENT.entries),
+        reference=SUITE.reference,
+        resamples=CONFIG.bootstrap,
+        code=code_digest("eval.tables"),
+    script:
+        "../scripts/tables.py"
+
+
+# The scores of its rows only, so that `snakemake ablation_miga` makes no other videos.
+rule ablation:
+    input:
+        scores=lambda wildcards: scores_of(*ABLATIONS[wildcards.table].rows),
+        manifests=lambda wildcards: manifests_of(*ABLATIONS[wildcards.table].rows),
+        paper=PAPER,
+    output:
+        tables=expand(f"{OUT}/tables/{{{{table}}}}.{{kind}}", kind=TEXTS),
+        plots=report(
+            expand(f"{OUT}/plots/{{{{table}}}}.{{kind}}", kind=PICTURES),
+            caption="../report/ablation.rst",
+            category="Ablations",
+            labels={"ablation": "{table}"},
+        ),
+    log:
+        f"{OUT}/logs/{{table}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        suite=SUITE.title,
+        ablation=lambda wildcards: ABLATIONS[wildcards.table].model_dump(),
+        note=SUITE.note,
+        resamples=CONFIG.bootstrap,
+        code=code_digest("eval.tables", "eval.plots"),
+    script:
+        "../scripts/ablation.py"
+
+
+rule plots:
+    input:
+        scores=rules.scores.output[0],
+        manifests=manifests_of(*EVERY_ROW),
+    output:
+        [
+            report(
+                f"{OUT}/plots/{name}.{kind}",
+                caption="../report/plot.rst",
+                category="Plots",
+                labels={"plot": name, "format": kind},
+            )
+            for name in PLOTS
+            for kind in PICTURES
+        ],
+    log:
+        f"{OUT}/logs/plots.log",
+    conda:
+        "../../environment.yml"
+    params:
+        names=PLOTS,
+        entries=list(EXPERIMENT.entries),
+        code=code_digest("eval.plots"),
+    script:
+        "../scripts/plots.py"
+
+
+rule leaderboard:
+    input:
+        scores=rules.scores.output[0],
+        manifests=manifests_of(*EVERY_ROW),
+    output:
+        report(
+            f"{OUT}/leaderboard/vbench.csv",
+            caption="../report/leaderboard.rst",
+            category="Leaderboard",
+        ),
+    log:
+        f"{OUT}/logs/leaderboard.log",
+    conda:
+        "../../environment.yml"
+    params:
+        entries=list(EXPERIMENT.entries),
+        resamples=CONFIG.bootstrap,
+        code=code_digest("eval.leaderboard"),
+    script:
+        "../scripts/leaderboard.py"

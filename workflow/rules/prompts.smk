@@ -1,0 +1,34 @@
+rule prompts:
+    output:
+        f"{OUT}/prompts.json",
+    log:
+        f"{OUT}/logs/prompts.log",
+    conda:
+        "../../environment.yml"
+    params:
+        prompts={
+            name: [prompt.model_dump() for prompt in chosen]
+            for name, chosen in EXPERIMENT.prompts.items()
+        },
+    script:
+        "../scripts/prompts.py"
+
+
+# Every prompt goes through the text tower once for each base model, whatever methods use it.
+rule encode:
+    input:
+        prompts=rules.prompts.output[0],
+        weights=weights_of,
+    output:
+        f"{OUT}/{{base}}/text.safetensors",
+    log:
+        f"{OUT}/logs/{{base}}/encode.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=GPU,
+    params:
+        base=lambda wildcards: model_of(wildcards.base),
+        code=code_digest("miga.models"),
+    script:
+        "../scripts/encode.py"

@@ -1,0 +1,19 @@
+# The last rule: it takes what the others left, and no network, however broken, makes it fail.
+rule publish:
+    input:
+        rules.scores.output,
+        rules.tables.output,
+        rules.plots.output,
+        rules.leaderboard.output,
+        rules.manifest.output,
+        ablation_files(*SUITE.ablations),
+    output:
+        f"{OUT}/wandb/published.json",
+    log:
+        f"{OUT}/logs/publish.log",
+    conda:
+        "../../environment.yml"
+    params:
+        wandb=CONFIG.wandb.model_dump(),
+    script:
+        "../scripts/publish.py"

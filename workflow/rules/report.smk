@@ -1,0 +1,63 @@
+# What a reader needs before the numbers: are they trustworthy, where do they come from, and a page that shows them.
+rule quality:
+    input:
+        scores=rules.scores.output[0],
+        manifests=manifests_of(*EVERY_ROW),
+    output:
+        f"{OUT}/quality.json",
+    log:
+        f"{OUT}/logs/quality.log",
+    conda:
+        "../../environment.yml"
+    params:
+        code=code_digest("eval.quality"),
+    script:
+        "../scripts/quality.py"
+
+
+rule manifest:
+    input:
+        finished(),
+        rules.quality.output,
+    output:
+        f"{OUT}/manifest.json",
+    log:
+        f"{OUT}/logs/manifest.log",
+    conda:
+        "../../environment.yml"
+    params:
+        config={
+            "config": CONFIG.model_dump(mode="json"),
+            "experiment": EXPERIMENT.model_dump(mode="json"),
+        },
+        code={
+            name: code_digest(name)
+            for name in ("miga.run", "eval.vbench.score", "eval.tables")
+        },
+    script:
+        "../scripts/manifest.py"
+
+
+rule page:
+    input:
+        finished(),
+        scores=rules.scores.output[0],
+        quality=rules.quality.output[0],
+        manifest=rules.manifest.output[0],
+        template=[
+            str(path.relative_to(ROOT))
+            for path in sorted((ROOT / "eval" / "report").glob("*.*"))
+        ],
+    output:
+        f"{OUT}/report/index.html",
+    log:
+        f"{OUT}/logs/report.log",
+    conda:
+        "../../environment.yml"
+    params:
+        title=SUITE.title,
+        note=SUITE.note,
+        entries=list(EXPERIMENT.entries),
+        code=code_digest("eval.report"),
+    script:
+        "../scripts/page.py"

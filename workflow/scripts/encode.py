@@ -1,0 +1,18 @@
+"""Encode all prompts of the suite with one base model."""
+
+from start import start
+
+start(snakemake)
+
+import json
+from pathlib import Path
+
+from miga import models
+from miga.run import save_texts
+
+sets = json.loads(Path(snakemake.input.prompts).read_text())
+prompts = {prompt["id"]: prompt["prompt"] for chosen in sets.values() for prompt in chosen}
+base = snakemake.params.base
+model = models.load(base["model"], **base["params"])
+texts = model.encode(list(prompts.values()))
+save_texts(Path(snakemake.output[0]), dict(zip(prompts, texts, strict=True)))

@@ -1,0 +1,18 @@
+"""The leaderboard: the rows of the main table in a schema that other machines can check and merge."""
+
+from start import start
+
+start(snakemake)
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from videos import facts_of
+
+from eval import leaderboard, scores
+
+path, params = Path(snakemake.input.scores), snakemake.params
+table, facts = scores.read(path), facts_of(snakemake.input.manifests)
+scored = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
+rows = table[table["entry"].isin(params.entries)]
+leaderboard.write(leaderboard.build(rows, facts, scored, resamples=params.resamples), snakemake.output[0])

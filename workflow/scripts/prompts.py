@@ -1,0 +1,16 @@
+"""The prompts of the suite, by set, as one file."""
+
+from start import start
+
+start(snakemake)
+
+from pathlib import Path
+
+from miga.config import TO_FETCH
+from miga.files import write_json
+
+for prompts in snakemake.params.prompts.values():
+    for prompt in prompts:
+        if prompt["prompt"].startswith(TO_FETCH):
+            raise ValueError(f"{prompt['id']}: {prompt['prompt']}")
+write_json(Path(snakemake.output[0]), dict(snakemake.params.prompts))

@@ -1,0 +1,15 @@
+"""What every script does first: `start(snakemake)` before anything heavy is imported."""
+
+import os
+import sys
+
+
+def start(snakemake) -> None:
+    """Send all output, also that of libraries and of errors, to the rule's log, and use the job's threads only."""
+    log = open(snakemake.log[0], "w", buffering=1, encoding="utf-8")  # noqa: SIM115 (open until the process ends)
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    sys.stdout = sys.stderr = log
+    for library in ("OMP", "MKL", "OPENBLAS"):
+        os.environ[f"{library}_NUM_THREADS"] = str(snakemake.threads)
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
