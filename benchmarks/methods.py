@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import time
 from miga import methods, models
 from miga.methods import Trace
 from miga.noise import KeyedNoise
+from miga.run import PeakMemory
 
 PROMPT = "a red circle moves right over a plain blue background"
 HEADER = ("method", "frames", "latents", "calls", "original", "calls a latent", "seconds a frame", "peak memory, MB")
@@ -38,21 +38,13 @@ def original_calls(name: str, num_latents: int, window: int, levels: int) -> int
     return None
 
 
-def peak(device) -> float:
-    """Peak memory so far, in MB."""
-    if device.type == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-
-
 def measure(model_name: str, name: str, frames: int) -> dict:
     """One video, in this process."""
     method, model = methods.get(name), models.load(model_name)
     texts, num_latents = model.encode([PROMPT]), model.latent_frames(frames)
     decoder, shown = model.decoder(), 0
-    before, start = peak(model.device), time.perf_counter()
+    memory = PeakMemory(model.device)
+    before, start = memory.read(), time.perf_counter()
     for latents in method.generate(model, texts, num_latents, method.config(), KeyedNoise(0), Trace()):
         shown += len(decoder.push(latents))
     seconds = time.perf_counter() - start
@@ -63,7 +55,7 @@ def measure(model_name: str, name: str, frames: int) -> dict:
         calls=model.calls,
         original=original_calls(name, num_latents, model.window, model.solver.num_levels),
         seconds=seconds / min(shown, frames),
-        memory=peak(model.device) - before,
+        memory=memory.read() - before,
     )
 
 

@@ -14,6 +14,7 @@ def train(
     device: str = "auto",
     seed: int = 0,
     threads: int = 0,
+    shipped: bool = False,
 ) -> None:
     """Train one of the models that this project ships; run it again to go on where it was stopped.
 
@@ -24,10 +25,11 @@ def train(
         device: "cpu", "cuda", or "auto" for the GPU where there is one.
         seed: Seeds the weights, the clips and the noise.
         threads: CPU threads (0: all).
+        shipped: Go on from the shipped weights (sprites-unet), not from scratch.
     """
     from miga.sprites.train import train as run
 
-    run(model, folder, steps=steps, device=device, seed=seed, threads=threads)
+    run(model, folder, steps=steps, device=device, seed=seed, threads=threads, shipped=shipped)
 
 
 def evaluate(

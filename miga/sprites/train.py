@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet3DConditionModel
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
+from transformers import CLIPTextModel
 
 from miga.sprites import reader, wan, world
 from miga.sprites.fitting import Schedule, fit
@@ -27,6 +28,7 @@ from miga.sprites.networks import (
     save_folder,
     whiten_vae,
 )
+from miga.sprites.probes import Probes, cells, motions_asked
 from miga.sprites.reader import HEADS, ReaderNetwork, damage
 from miga.sprites.text import clip_ids, loosen, new_clip_tokenizer
 
@@ -48,7 +50,8 @@ def _vae_images(count: int, seed: int) -> torch.Tensor:
 # From this timestep on, inputs are pure noise. The schedule leaves some signal at its noisy end, enough to see the mean
 # colour of a clip: a network that was trained on it looks there, not at the caption, and finds nothing when sampling.
 START = 968
-UNET_STEPS = 5300
+UNET_STEPS = 9000
+ENCODED = 64  # clips that are rendered and encoded together; the randomness of a clip depends on its place among them
 WAN_STEPS = 6000
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
@@ -86,8 +89,8 @@ def encode_clips(vae, scenes: list[world.Scene], seed: int, *, frames: int = wor
     """Render the scenes and encode them -> (N, frames, 4, 8, 8) float16, not yet scaled."""
     device = next(vae.parameters()).device
     latents = torch.empty(len(scenes), frames, 4, world.SIZE // 8, world.SIZE // 8, dtype=torch.float16)
-    for start in range(0, len(scenes), 64):
-        part = slice(start, start + 64)
+    for start in range(0, len(scenes), ENCODED):
+        part = slice(start, start + ENCODED)
         images = to_model_range(world.render(scenes[part], frames, seed + start).frames.flatten(0, 1))
         with torch.autocast(device.type, torch.bfloat16):
             mean = vae.encode(images.to(device, memory_format=torch.channels_last)).latent_dist.mean
@@ -112,49 +115,64 @@ def training_scenes(part: int, seed: int) -> list[world.Scene]:
     return world.sample_scenes(1000, 1_000_000 + 1000 * seed + part)
 
 
+def training_places(clips: int, seed: int, frames: int = world.WINDOW, batch: int = ENCODED) -> np.ndarray:
+    """Where the shapes of the training set are, (clips, frames, 2) in pixels; `batch` clips are encoded at a time."""
+    return np.concatenate(
+        [
+            world.places(scenes[start : start + batch], frames, seed + 1000 * part + start)
+            for part in range(-(-clips // 1000))
+            for scenes in [training_scenes(part, seed)]
+            for start in range(0, len(scenes), batch)
+        ]
+    )
+
+
 def _all_scenes(clips: int, seed: int) -> list[world.Scene]:
     return [scene for part in range(-(-clips // 1000)) for scene in training_scenes(part, seed)]
 
 
 class CaptionSampler:
-    """Token ids for the captions of picked training clips: loosened, and one in ten dropped for guidance."""
+    """Captions of picked training clips: loosened, and one in ten dropped for guidance."""
 
-    def __init__(self, scenes: list[world.Scene], ids_of: Callable[[list[str]], torch.Tensor]) -> None:
+    def __init__(self, scenes: list[world.Scene]) -> None:
         self.captions = [world.caption(scene) for scene in scenes]
-        self.ids_of = ids_of
 
-    def __call__(self, picked: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def __call__(self, picked: torch.Tensor, generator: torch.Generator) -> list[str]:
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-        return self.ids_of(["" if rng.random() < 0.1 else loosen(self.captions[i], rng) for i in picked.tolist()])
+        return ["" if rng.random() < 0.1 else loosen(self.captions[i], rng) for i in picked.tolist()]
 
 
 class UNetAndText(nn.Module):
-    """What is trained together: the denoiser and the text tower that it listens to."""
+    """What is trained together: the denoiser, the text tower that it listens to, and the probes."""
 
-    def __init__(self, unet: nn.Module, text: nn.Module) -> None:
+    def __init__(self, unet: UNet3DConditionModel, text: CLIPTextModel) -> None:
         super().__init__()
         self.unet, self.text = unet, text
+        outer, inner = unet.config.block_out_channels
+        self.probes = Probes(inner, outer, world.WINDOW, unet.config.sample_size // 2)
+        self.seen: dict[str, torch.Tensor] = {}
+        unet.mid_block.register_forward_hook(lambda module, inputs, output: self.seen.update(inside=output))
+        unet.conv_norm_out.register_forward_pre_hook(lambda module, inputs: self.seen.update(end=inputs[0]))
 
     def forward(self, latents: torch.Tensor, timesteps: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """latents (B, F, C, h, w), timesteps (B,), ids (B, 32) -> predicted noise, shaped like the latents."""
         context = self.text(ids).last_hidden_state
         return self.unet(latents.transpose(1, 2), timesteps, context, return_dict=False)[0].transpose(1, 2)
 
+    def probe(self, motions: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        """What the probes add to the loss, after `forward`: motions asked (B,), cells of the shapes (B, F)."""
+        inside, end = (self.seen[name].unflatten(0, cells.shape).movedim(2, -1) for name in ("inside", "end"))
+        return self.probes(inside, end.flatten(2, 3), motions, cells)
+
 
 def noise_weights(alphas: torch.Tensor) -> torch.Tensor:
     """Weight of the noise-prediction loss at each timestep (1000,), from the signal-to-noise ratio r.
 
-    5 / r where r > 5 (min-SNR), so that fine detail does not rule the loss, and r ** -0.5 where r < 1, since what a
-    caption decides (colours, direction of motion) is decided there and hardly shows in the error of the noise.
+    5 / r where r > 5 (min-SNR), so that fine detail does not rule the loss, and 1 / r where r < 1, which is the error of
+    the predicted clip: what a caption decides is decided there, and hardly shows in the error of the noise.
     """
     ratio = alphas / (1 - alphas)
-    weights = ratio.clamp(max=5) / ratio * ratio.clamp(max=1) ** -0.5
-    weights[START:] *= 4
-    return weights
-
-
-# Until this share of the steps: clips of which every so many-th frame is seen, and how many times the batch.
-PHASES = ((0.4, 4, 3), (0.8, 2, 2), (1.0, 1, 1))
+    return ratio.clamp(max=5) / ratio / ratio.clamp(max=1)
 
 
 def train_unet(
@@ -167,47 +185,53 @@ def train_unet(
     batch: int = 8,
     device: str = "cpu",
     until: int | None = None,
+    start: Path | None = None,
 ) -> UNetAndText:
-    """Noise prediction on cached latents, one noise level a clip, the text tower trained along.
+    """Noise prediction on cached latents, one noise level a clip, the text tower and the probes trained along.
 
-    What captions mean is learned first, on more clips of which every fourth and then every second frame is seen; then
-    whole clips of 16 frames. A step costs about the same in all phases.
+    `start` is a folder of weights to go on from.
     """
     latents = _latent_cache(partial(encode_clips, vae), folder / "latents", clips, schedule.seed)
     latents = latents * vae.config.scaling_factor
-    ids_for = CaptionSampler(_all_scenes(clips, schedule.seed), partial(clip_ids, tokenizer))
+    captions_of = CaptionSampler(_all_scenes(clips, schedule.seed))
+    places = cells(training_places(clips, schedule.seed), latents.shape[-1])
     torch.manual_seed(schedule.seed)
-    network = UNetAndText(for_training(new_unet()), new_clip_text(tokenizer)).to(device)
+    if start is None:
+        unet, text = new_unet(), new_clip_text(tokenizer)
+    else:
+        unet = UNet3DConditionModel.from_pretrained(start, subfolder="unet", torch_dtype=torch.float32)
+        text = CLIPTextModel.from_pretrained(start, subfolder="text_encoder", dtype=torch.float32)
+    network = UNetAndText(for_training(unet), text).to(device)
     alphas = ddim_config().alphas_cumprod
     weights = noise_weights(alphas)
 
     def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
-        stride, times = next(phase[1:] for phase in PHASES if step < phase[0] * schedule.steps)
-        count = times * batch
-        picked = torch.randint(len(latents), (count,), generator=generator)
-        timesteps = stratified_timesteps(count, generator)
-        clean = latents[picked, int(torch.randint(stride, (), generator=generator)) :: stride].float()
+        picked = torch.randint(len(latents), (batch,), generator=generator)
+        captions = captions_of(picked, generator)
+        timesteps = stratified_timesteps(batch, generator)
+        clean = latents[picked].float()
         noise = torch.randn(clean.shape, generator=generator)
         alpha = alphas[timesteps].view(-1, 1, 1, 1, 1)
         signal = alpha.sqrt() * (timesteps < START).view(-1, 1, 1, 1, 1)
         noisy = signal * clean + (1 - alpha).sqrt() * noise
         target = (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt()  # the noise itself wherever there is a signal
         with torch.autocast(device, torch.bfloat16):
-            output = network(noisy.to(device), timesteps.to(device), ids_for(picked, generator).to(device))
+            output = network(noisy.to(device), timesteps.to(device), clip_ids(tokenizer, captions).to(device))
         error = (output.float() - target.to(device)).square().mean(dim=(1, 2, 3, 4))
-        return (error * weights[timesteps].to(device)).mean()
+        probed = network.probe(motions_asked(captions).to(device), places[picked].to(device))
+        return (error * weights[timesteps].to(device)).mean() + probed
 
     return fit(network, loss_of, schedule, folder, until=until)
 
 
 def stratified_timesteps(count: int, generator: torch.Generator) -> torch.Tensor:
-    """Timesteps (count,) in 0..999, one from each part of the range; every eighth is replaced by one of the start.
+    """Timesteps (count,) in 0..999, one from each part of the range; every fourth is replaced by one of the start.
 
     More of the high noise levels, where what the caption says is decided.
     """
     strata = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
     timesteps = (1000 * strata**0.7).long().clamp(max=999)
-    timesteps[::8] = torch.randint(START, 1000, (len(timesteps[::8]),), generator=generator)
+    timesteps[::4] = torch.randint(START, 1000, (len(timesteps[::4]),), generator=generator)
     return timesteps
 
 
@@ -294,12 +318,26 @@ def finished_vae(folder: Path, seed: int, device: str) -> AutoencoderKL:
     return vae.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
 
+def shipped_vae(weights: Path, device: str) -> AutoencoderKL:
+    """The autoencoder of a folder of weights."""
+    vae = AutoencoderKL.from_pretrained(weights, subfolder="vae", torch_dtype=torch.float32)
+    return vae.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+
 def train(
-    model: str, folder: Path, *, steps: int | None = None, device: str = "auto", seed: int = 0, threads: int = 0
+    model: str,
+    folder: Path,
+    *,
+    steps: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    threads: int = 0,
+    shipped: bool = False,
 ) -> None:
     """Train `model` ("reader", "sprites-unet", "sprites-wan") and write its weights into the package.
 
-    The reader sees decoded frames too, so the autoencoder of `sprites-unet` comes first.
+    The reader sees decoded frames too, so the autoencoder of `sprites-unet` comes first. `shipped` goes on from the
+    weights in the package instead of from scratch.
     """
     stages = {
         "reader": _train_reader,
@@ -313,26 +351,26 @@ def train(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     folder.mkdir(parents=True, exist_ok=True)
-    stages[model](folder, steps, device, seed)
+    stages[model](folder, steps, device, seed, shipped)
 
 
-def _train_reader(folder: Path, steps: int | None, device: str, seed: int) -> None:
+def _train_reader(folder: Path, steps: int | None, device: str, seed: int, shipped: bool) -> None:
     vae = finished_vae(folder / "sprites-unet", seed, "cpu")
     schedule = Schedule(steps or 1500, rate=2e-3, warmup=100, average=0.99, seed=seed)
     save_small(train_reader(folder / "reader", schedule, vae), reader.WEIGHTS)
     copy_curves(WEIGHTS, {"reader": folder / "reader"})
 
 
-def _train_sprites_unet(folder: Path, steps: int | None, device: str, seed: int) -> None:
-    folder, tokenizer = folder / "sprites-unet", new_clip_tokenizer()
+def _train_sprites_unet(folder: Path, steps: int | None, device: str, seed: int, shipped: bool) -> None:
+    folder, tokenizer, weights = folder / "sprites-unet", new_clip_tokenizer(), WEIGHTS / "sprites-unet"
     folder.mkdir(exist_ok=True)
-    vae = finished_vae(folder, seed, device)
-    schedule = Schedule(steps or UNET_STEPS, rate=1.5e-3, warmup=100, average=0.998, seed=seed)
-    network = train_unet(vae, tokenizer, folder, schedule, device=device)
-    export_unet(network, vae, tokenizer, WEIGHTS / "sprites-unet", {"unet": folder, "vae": folder / "vae"})
+    vae = shipped_vae(weights, device) if shipped else finished_vae(folder, seed, device)
+    schedule = Schedule(steps or UNET_STEPS, rate=1e-3, warmup=100, average=0.998, seed=seed)
+    network = train_unet(vae, tokenizer, folder, schedule, device=device, start=weights if shipped else None)
+    export_unet(network, vae, tokenizer, weights, {"unet": folder, "vae": folder / "vae"})
 
 
-def _train_sprites_wan(folder: Path, steps: int | None, device: str, seed: int, clips: int = 5000) -> None:
+def _train_sprites_wan(folder: Path, steps: int | None, device: str, seed: int, shipped: bool, clips: int = 5000) -> None:
     folder = folder / "sprites-wan"
     folder.mkdir(exist_ok=True)
     vae, tokenizer = wan.finished_vae(folder, seed, device), wan.new_tokenizer()

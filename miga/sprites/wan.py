@@ -28,6 +28,7 @@ OPTIONS = registry.get("sprites-wan").options
 FRAMES = 4 * (OPTIONS.window - 1) + 1  # video frames of a training clip
 CHANNELS = 8
 PIPELINE = "WanPipeline"
+VAE_STEPS = 2800
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
 
@@ -127,22 +128,28 @@ def tokens_of(tokenizer: PreTrainedTokenizerFast, prompts: list[str]) -> torch.T
 
 
 def train_vae(
-    folder: Path, schedule: Schedule, *, clips: int = 1500, batch: int = 8, device: str = "cpu"
+    folder: Path, schedule: Schedule, *, clips: int = 1500, images: int = 12_000, batch: int = 32, device: str = "cpu"
 ) -> AutoencoderKLWan:
-    """Reconstruction of 9 frames (3 latents), first of 32x32 crops, in the last 30 % of the steps of whole frames.
+    """Reconstruction: of 32x32 crops of images crowded with shapes for half of the steps, then of 9 frames (3 latents).
 
-    The latents carry a fixed small noise and are lightly pulled towards zero, which keeps them easy to diffuse.
+    Crowded images teach it to draw shapes, of which a frame of the world has few; the last 15 % of the steps see whole
+    frames. The latents carry a fixed small noise and are lightly pulled towards zero, which keeps them easy to diffuse.
     """
     torch.manual_seed(schedule.seed)
-    frames = world.render(world.sample_scenes(clips, schedule.seed + 41), 17, schedule.seed + 41).frames
+    crowded = world.crowded_frames(images, schedule.seed + 40)
+    scenes = world.sample_scenes(clips, schedule.seed + 41, companions=0.5)
+    frames = world.render(scenes, 17, schedule.seed + 41).frames
     vae = new_vae().to(device)
 
     def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
-        whole = step >= 0.7 * schedule.steps
-        picked = torch.randint(clips, (max(1, batch // 4) if whole else batch,), generator=generator)
+        done = step / schedule.steps
         start, top, left = (int(torch.randint(n, (), generator=generator)) for n in (9, 5, 5))
-        part = frames[picked, start : start + 9]
-        if not whole:
+        if done < 0.5:
+            part = crowded[torch.randint(images, (batch,), generator=generator), None]
+        else:
+            count = max(1, batch // (8 if done < 0.85 else 24))
+            part = frames[torch.randint(clips, (count,), generator=generator), start : start + 9]
+        if done < 0.85:
             part = part[:, :, 8 * top : 8 * top + 32, 8 * left : 8 * left + 32]
         videos = _to_videos(part).to(device)
         with torch.autocast(device, torch.bfloat16):
@@ -165,7 +172,7 @@ def _to_videos(frames: torch.Tensor) -> torch.Tensor:
 def finished_vae(folder: Path, seed: int, device: str) -> AutoencoderKLWan:
     """The autoencoder with the statistics of its latents: trained, or read back where that has been done."""
     if not (folder / "vae-final" / "config.json").exists():
-        vae = train_vae(folder / "vae", Schedule(2500, rate=2e-3, warmup=100, seed=seed), device=device).cpu().eval()
+        vae = train_vae(folder / "vae", Schedule(VAE_STEPS, rate=1e-3, warmup=100, average=0.998, seed=seed), device=device).cpu().eval()
         frames = world.render(world.sample_scenes(100, seed + 78), FRAMES, seed + 78).frames
         with torch.no_grad():
             means = torch.cat([vae.encode(_to_videos(part)).latent_dist.mean for part in frames.split(10)])

@@ -245,10 +245,7 @@ def render(scenes: Sequence[Scene], frames: int = WINDOW, seed: int = 0) -> Clip
     """
     if frames < 1:
         raise ValueError(f"a clip has at least one frame, not {frames}")
-    plans = [_plan(scene, frames, np.random.default_rng([seed, 1, i])) for i, scene in enumerate(scenes)]
-    table = {name: np.stack([plan[name] for plan in plans]) for name in plans[0]}
-    x, y, motion = _trajectories(table, frames)
-    table |= {"x": x, "y": y, "motion": motion}
+    table = _table(scenes, frames, seed)
     drawn = torch.empty(len(scenes), frames, SIZE, SIZE, 3, dtype=torch.uint8)
     step = max(1, 4096 // frames)  # bounds the memory of what is painted
     for start in range(0, len(scenes), step):
@@ -256,6 +253,20 @@ def render(scenes: Sequence[Scene], frames: int = WINDOW, seed: int = 0) -> Clip
         drawn[part] = _draw({name: torch.from_numpy(value[part]) for name, value in table.items()})
     truth = {name: table[name] for name in ("x", "y", "shape", "colour", "background", "pattern", "motion")}
     return Clips(drawn, **truth)
+
+
+def places(scenes: Sequence[Scene], frames: int = WINDOW, seed: int = 0) -> np.ndarray:
+    """Where the shapes of `render(scenes, frames, seed)` are, (N, T, 2) float32 x and y in pixels, without drawing."""
+    table = _table(scenes, frames, seed)
+    return np.stack([table["x"], table["y"]], axis=-1)
+
+
+def _table(scenes: Sequence[Scene], frames: int, seed: int) -> dict[str, np.ndarray]:
+    """Everything that is drawn: an array a property, its first axis the clips."""
+    plans = [_plan(scene, frames, np.random.default_rng([seed, 1, i])) for i, scene in enumerate(scenes)]
+    table = {name: np.stack([plan[name] for plan in plans]) for name in plans[0]}
+    x, y, motion = _trajectories(table, frames)
+    return table | {"x": x, "y": y, "motion": motion}
 
 
 def _plan(scene: Scene, frames: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -158,20 +159,23 @@ def test_the_command_scores_a_folder(tmp_path, backbones, monkeypatch, capsys):
     assert cli.score(tmp_path, tmp_path / "long.parquet", protocol="vbench-long") == 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of a process from Linux's /proc")
 def test_memory_does_not_grow_with_the_length(tmp_path):
     program = """if True:
-        import resource, sys
+        import sys
+        from pathlib import Path
         import torch
         torch.set_num_threads(1)
         from eval.vbench.score import Backbones, score_video
         pixels = lambda frames: frames.float().flatten(1)[:, ::97]
         rows = score_video(sys.argv[1], Backbones("t", "1", pixels, pixels, lambda a, b: a))
-        print(rows[0]["frames"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]  # kB; ru_maxrss has the parent's in it
+        print(rows[0]["frames"], int(peak) // 1024)
     """
     used = {}
-    for count in (96, 288):
+    for count in (96, 576):
         path = write_video(tmp_path / f"{count}.mp4", moving_square(count, height=256, width=384))
         done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
         frames, used[count] = map(int, done.stdout.split())
         assert frames == count
-    assert used[288] - used[96] < 45  # MB; the other 192 frames are 57 MB as bytes and 226 MB as floats
+    assert used[576] - used[96] < 70  # MB; the other 480 frames are 142 MB as bytes and 566 MB as floats
