@@ -2,8 +2,8 @@
 
 What a motion looks like depends on the word in the caption, on the frame and on the place in the frame, and on none of
 them alone. Denoising hardly rewards the first of the three to be learned: without probes, a network of this size draws
-every colour rightly and moves its shapes anywhere. The probes ask for each of the three at every token half-way through the network, and for
-the place of the shape at its end.
+every colour rightly and moves its shapes anywhere. The probes ask for each of the three at every token half-way through
+the network, and for the place of the shape at its end.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def cells(places: np.ndarray, side: int) -> Int[Tensor, "n frames"]:
 
 
 class Probes(nn.Module):
-    """Cross entropies of the frame, row, column and motion read inside the network, and of the place read at its end."""
+    """Cross entropies of frame, row, column and motion read inside the network, and of the place read at its end."""
 
     def __init__(self, inside: int, end: int, frames: int, side: int) -> None:
         """`inside`, `end`: channels there; `frames`, `side`: of the grid of tokens inside."""

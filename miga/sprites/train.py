@@ -53,6 +53,7 @@ START = 968
 UNET_STEPS = 9000
 ENCODED = 64  # clips that are rendered and encoded together; the randomness of a clip depends on its place among them
 WAN_STEPS = 6000
+WAN_CLIPS = 5000
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
 
@@ -168,8 +169,8 @@ class UNetAndText(nn.Module):
 def noise_weights(alphas: torch.Tensor) -> torch.Tensor:
     """Weight of the noise-prediction loss at each timestep (1000,), from the signal-to-noise ratio r.
 
-    5 / r where r > 5 (min-SNR), so that fine detail does not rule the loss, and 1 / r where r < 1, which is the error of
-    the predicted clip: what a caption decides is decided there, and hardly shows in the error of the noise.
+    5 / r where r > 5 (min-SNR), so that fine detail does not rule the loss, and 1 / r where r < 1, which is the error
+    of the predicted clip: what a caption decides is decided there, and hardly shows in the error of the noise.
     """
     ratio = alphas / (1 - alphas)
     return ratio.clamp(max=5) / ratio / ratio.clamp(max=1)
@@ -370,13 +371,18 @@ def _train_sprites_unet(folder: Path, steps: int | None, device: str, seed: int,
     export_unet(network, vae, tokenizer, weights, {"unet": folder, "vae": folder / "vae"})
 
 
-def _train_sprites_wan(folder: Path, steps: int | None, device: str, seed: int, shipped: bool, clips: int = 5000) -> None:
-    folder = folder / "sprites-wan"
+def _train_sprites_wan(folder: Path, steps: int | None, device: str, seed: int, shipped: bool) -> None:
+    folder, tokenizer, weights = folder / "sprites-wan", wan.new_tokenizer(), WEIGHTS / "sprites-wan"
     folder.mkdir(exist_ok=True)
-    vae, tokenizer = wan.finished_vae(folder, seed, device), wan.new_tokenizer()
-    latents = _latent_cache(partial(wan.encode_clips, vae), folder / "latents", clips, seed)
-    tokens_for = CaptionSampler(_all_scenes(clips, seed), wan.caption_ids(tokenizer))
+    vae = wan.shipped_vae(weights, device) if shipped else wan.finished_vae(folder, seed, device)
+    latents = _latent_cache(partial(wan.encode_clips, vae), folder / "latents", WAN_CLIPS, seed)
+    captions_of = CaptionSampler(_all_scenes(WAN_CLIPS, seed))
+    # a latent holds four frames (the first one holds one); the last of them stands for it
+    places = training_places(WAN_CLIPS, seed, wan.FRAMES, wan.ENCODED)[:, ::4]
     schedule = Schedule(steps or WAN_STEPS, rate=1e-3, warmup=200, average=0.998, seed=seed)
-    network = wan.train_transformer(latents, tokens_for, tokenizer, folder, schedule, device=device)
-    wan.export(network, vae, tokenizer, WEIGHTS / "sprites-wan")
-    copy_curves(WEIGHTS / "sprites-wan", {"transformer": folder, "vae": folder / "vae"})
+    start = weights if shipped else None
+    network = wan.train_transformer(
+        latents, captions_of, places, tokenizer, folder, schedule, device=device, start=start
+    )
+    wan.export(network, vae, tokenizer, weights)
+    copy_curves(weights, {"transformer": folder, "vae": folder / "vae"})

@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from miga.models import registry
 from miga.sprites import world
 from miga.sprites.fitting import Schedule, fit
 from miga.sprites.networks import TEXT_WIDTH, save_folder
+from miga.sprites.probes import Probes, cells, motions_asked
 from miga.sprites.text import vocabulary
 
 OPTIONS = registry.get("sprites-wan").options
 FRAMES = 4 * (OPTIONS.window - 1) + 1  # video frames of a training clip
+SIDE = world.SIZE // 16  # tokens along a side: 8x in the autoencoder, 2x in the patches
+ENCODED = 32  # clips that are rendered and encoded together
 CHANNELS = 8
 PIPELINE = "WanPipeline"
 VAE_STEPS = 2800
@@ -101,11 +105,17 @@ def new_text_encoder(tokenizer: PreTrainedTokenizerFast) -> UMT5EncoderModel:
 
 
 class TransformerAndText(nn.Module):
-    """What is trained together: the denoiser and the text tower that it listens to."""
+    """What is trained together: the denoiser, the text tower that it listens to, and the probes."""
 
-    def __init__(self, transformer: nn.Module, text: nn.Module) -> None:
+    def __init__(self, transformer: WanTransformer3DModel, text: UMT5EncoderModel) -> None:
         super().__init__()
         self.transformer, self.text = transformer, text
+        width = transformer.config.num_attention_heads * transformer.config.attention_head_dim
+        self.probes = Probes(width, width, OPTIONS.window, SIDE)
+        self.seen: dict[str, torch.Tensor] = {}
+        middle = transformer.blocks[len(transformer.blocks) // 2 - 1]
+        middle.register_forward_hook(lambda module, inputs, output: self.seen.update(inside=output))
+        transformer.norm_out.register_forward_pre_hook(lambda module, inputs: self.seen.update(end=inputs[0]))
 
     def forward(self, latents: torch.Tensor, sigmas: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """latents (B, F, C, h, w), sigmas (B,) in 0..1, tokens (B, 2, L) ids and mask -> flow, shaped like the latents.
@@ -115,6 +125,11 @@ class TransformerAndText(nn.Module):
         ids, mask = tokens.unbind(dim=1)
         context = self.text(ids, mask).last_hidden_state * mask[..., None]
         return self.transformer(latents.transpose(1, 2), 1000 * sigmas, context, return_dict=False)[0].transpose(1, 2)
+
+    def probe(self, motions: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        """What the probes add to the loss, after `forward`: motions asked (B,), cells of the shapes (B, F)."""
+        inside = self.seen["inside"].unflatten(1, (OPTIONS.window, SIDE, SIDE))
+        return self.probes(inside, self.seen["end"].unflatten(1, (OPTIONS.window, SIDE**2)), motions, cells)
 
 
 def tokens_of(tokenizer: PreTrainedTokenizerFast, prompts: list[str]) -> torch.Tensor:
@@ -172,14 +187,29 @@ def _to_videos(frames: torch.Tensor) -> torch.Tensor:
 def finished_vae(folder: Path, seed: int, device: str) -> AutoencoderKLWan:
     """The autoencoder with the statistics of its latents: trained, or read back where that has been done."""
     if not (folder / "vae-final" / "config.json").exists():
-        vae = train_vae(folder / "vae", Schedule(VAE_STEPS, rate=1e-3, warmup=100, average=0.998, seed=seed), device=device).cpu().eval()
+        vae = (
+            train_vae(
+                folder / "vae", Schedule(VAE_STEPS, rate=1e-3, warmup=100, average=0.998, seed=seed), device=device
+            )
+            .cpu()
+            .eval()
+        )
         frames = world.render(world.sample_scenes(100, seed + 78), FRAMES, seed + 78).frames
         with torch.no_grad():
             means = torch.cat([vae.encode(_to_videos(part)).latent_dist.mean for part in frames.split(10)])
         mean, std = (value.tolist() for value in (means.mean(dim=(0, 2, 3, 4)), means.std(dim=(0, 2, 3, 4))))
         vae.register_to_config(latents_mean=mean, latents_std=std)
         vae.save_pretrained(folder / "vae-final")
-    return AutoencoderKLWan.from_pretrained(folder / "vae-final").eval().requires_grad_(False).to(device)
+    return _frozen(AutoencoderKLWan.from_pretrained(folder / "vae-final"), device)
+
+
+def shipped_vae(weights: Path, device: str) -> AutoencoderKLWan:
+    """The autoencoder of a folder of weights."""
+    return _frozen(AutoencoderKLWan.from_pretrained(weights, subfolder="vae", torch_dtype=torch.float32), device)
+
+
+def _frozen(vae: AutoencoderKLWan, device: str) -> AutoencoderKLWan:
+    return vae.eval().requires_grad_(False).to(device)
 
 
 @torch.no_grad()
@@ -188,8 +218,8 @@ def encode_clips(vae: AutoencoderKLWan, scenes: list[world.Scene], seed: int) ->
     device = next(vae.parameters()).device
     mean, std = (torch.tensor(v).view(1, -1, 1, 1, 1) for v in (vae.config.latents_mean, vae.config.latents_std))
     parts = []
-    for start in range(0, len(scenes), 32):
-        videos = _to_videos(world.render(scenes[start : start + 32], FRAMES, seed + start).frames).to(device)
+    for start in range(0, len(scenes), ENCODED):
+        videos = _to_videos(world.render(scenes[start : start + ENCODED], FRAMES, seed + start).frames).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             latents = vae.encode(videos).latent_dist.mean.float().cpu()
         parts.append(((latents - mean) / std).transpose(1, 2).half())
@@ -198,7 +228,8 @@ def encode_clips(vae: AutoencoderKLWan, scenes: list[world.Scene], seed: int) ->
 
 def train_transformer(
     latents: torch.Tensor,
-    tokens_for: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
+    captions_of: Callable[[torch.Tensor, torch.Generator], list[str]],
+    places: np.ndarray,
     tokenizer: PreTrainedTokenizerFast,
     folder: Path,
     schedule: Schedule,
@@ -206,24 +237,37 @@ def train_transformer(
     batch: int = 16,
     device: str = "cpu",
     until: int | None = None,
+    start: Path | None = None,
 ) -> TransformerAndText:
     """Flow matching on cached latents, one noise level a clip, levels shifted towards the noisy end as Wan's are.
 
-    `tokens_for` gives the tokens of the captions of picked clips.
+    `captions_of` gives the captions of picked clips, `places` (clips, window, 2) says where their shapes are in pixels.
+    Every fourth clip is pure noise, where the caption alone decides. `start` is a folder of weights to go on from.
     """
     torch.manual_seed(schedule.seed)
-    network = TransformerAndText(new_transformer(), new_text_encoder(tokenizer)).to(device)
+    if start is None:
+        transformer, text = new_transformer(), new_text_encoder(tokenizer)
+    else:
+        transformer = WanTransformer3DModel.from_pretrained(start, subfolder="transformer", torch_dtype=torch.float32)
+        text = UMT5EncoderModel.from_pretrained(start, subfolder="text_encoder", dtype=torch.float32)
+    network = TransformerAndText(transformer, text).to(device)
+    shape_cells = cells(places, SIDE)
+    # on a CPU, the backward pass of fused attention is several times slower than matrix products
+    kernels = [SDPBackend.MATH] if device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
 
     def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
         picked = torch.randint(len(latents), (batch,), generator=generator)
+        captions = captions_of(picked, generator)
         clean = latents[picked].float()
         noise = torch.randn(clean.shape, generator=generator)
         strata = (torch.randperm(batch, generator=generator) + torch.rand(batch, generator=generator)) / batch
         sigmas = OPTIONS.shift * strata / (1 + (OPTIONS.shift - 1) * strata)
+        sigmas[::4] = 1
         noisy = torch.lerp(clean, noise, sigmas.view(-1, 1, 1, 1, 1))
-        with torch.autocast(device, torch.bfloat16):
-            output = network(noisy.to(device), sigmas.to(device), tokens_for(picked, generator).to(device))
-        return (output.float() - (noise - clean).to(device)).square().mean()
+        with torch.autocast(device, torch.bfloat16), sdpa_kernel(kernels):
+            output = network(noisy.to(device), sigmas.to(device), tokens_of(tokenizer, captions).to(device))
+        error = (output.float() - (noise - clean).to(device)).square().mean()
+        return error + network.probe(motions_asked(captions).to(device), shape_cells[picked].to(device))
 
     return fit(network, loss_of, schedule, folder, until=until)
 
@@ -243,8 +287,3 @@ def export(network: TransformerAndText, vae: AutoencoderKLWan, tokenizer, weight
         "scheduler": scheduler(),
     }
     save_folder(weights, parts, PIPELINE)
-
-
-def caption_ids(tokenizer: PreTrainedTokenizerFast) -> Callable[[list[str]], torch.Tensor]:
-    """Captions to tokens, for `CaptionSampler`."""
-    return partial(tokens_of, tokenizer)

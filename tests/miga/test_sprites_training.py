@@ -7,7 +7,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from torch import nn
 from transformers import AutoTokenizer, CLIPTextModel, CLIPTokenizer
 
-from miga.sprites import networks, train, wan, world
+from miga.sprites import networks, probes, train, wan, world
 from miga.sprites.fitting import Schedule, fit
 from miga.sprites.text import MAX_TOKENS, clip_ids, loosen, new_clip_tokenizer, vocabulary
 
@@ -116,18 +116,45 @@ def test_timesteps_cover_the_range():
     assert timesteps.float().mean() > 500
 
 
+def test_probes_ask_for_the_motion_and_the_place():
+    scenes = world.sample_scenes(6, 4)
+    asked = probes.motions_asked([world.caption(scene) for scene in scenes] + ["", "a red circle"])
+    assert asked.tolist() == [world.MOTIONS.index(scene.motion) for scene in scenes] + [probes.NOTHING] * 2
+    truth, places = world.render(scenes, 5, 9), world.places(scenes, 5, 9)
+    np.testing.assert_array_equal(places, np.stack([truth.x, truth.y], axis=-1))
+    assert probes.cells(np.array([[[0.0, 63.9], [20.0, 9.0]]]), 8).tolist() == [[56, 10]]
+
+
+def test_probes_are_satisfied_by_what_they_ask_for():
+    network = probes.Probes(inside=2 + 3 + 3 + 7, end=1, frames=2, side=3)
+    motions, cells = torch.tensor([0, 5]), torch.tensor([[4, 8], [0, 1]])
+    grid = torch.meshgrid(*(torch.arange(n) for n in (2, 2, 3, 3)), indexing="ij")
+    right = zip((*grid[1:], motions[grid[0]]), network.classes, strict=True)
+    inside = torch.cat([nn.functional.one_hot(truth, classes) for truth, classes in right], dim=-1).float()
+    end = nn.functional.one_hot(cells, 9)[..., None].float()
+    with torch.no_grad():
+        for linear in (network.inside, network.end):
+            linear.weight.copy_(20 * torch.eye(len(linear.weight)))
+            linear.bias.zero_()
+        assert network(inside, end, motions, cells) < 1e-6 < network(inside.roll(1, dims=1), end, motions, cells)
+
+
 def test_sprites_wan_trains_and_resumes_bit_equal(tmp_path):
     tokenizer = wan.new_tokenizer()
     prompts = ["a red circle moves left", "日本 " * 5000, "", "a RED circle, then 😀"]
     tokens = wan.tokens_of(tokenizer, prompts)
     assert tokens.shape == (4, 2, wan.OPTIONS.text_tokens)
     latents = torch.randn(4, wan.OPTIONS.window, wan.CHANNELS, 8, 8, generator=torch.Generator().manual_seed(0))
+    places = np.random.default_rng(0).uniform(0, world.SIZE, (4, wan.OPTIONS.window, 2))
     schedule = Schedule(steps=2, warmup=1)
+
+    def captions_of(picked, generator):
+        return [prompts[i] for i in picked.tolist()]
 
     def run(folder, stops):
         for until in stops:
             network = wan.train_transformer(
-                latents, lambda picked, _: tokens[picked], tokenizer, folder, schedule, batch=2, until=until
+                latents, captions_of, places, tokenizer, folder, schedule, batch=2, until=until
             )
         return network.state_dict()
 
