@@ -53,7 +53,7 @@ START = 968
 UNET_STEPS = 9000
 ENCODED = 64  # clips that are rendered and encoded together; the randomness of a clip depends on its place among them
 WAN_STEPS = 6000
-WAN_CLIPS = 5000
+WAN_CLIPS = 4000
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
 

@@ -162,6 +162,15 @@ def test_sprites_wan_trains_and_resumes_bit_equal(tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_a_new_autoencoder_can_look_at_single_frames():
+    vae = wan.look_at_single_frames(wan.new_vae()).eval()
+    images = torch.rand(1, 3, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        once, still = (vae.encode(images.repeat(1, 1, t, 1, 1)).latent_dist.mean for t in (1, 9))
+        torch.testing.assert_close(still, once.expand_as(still))
+        torch.testing.assert_close(vae.decode(still).sample, vae.decode(once).sample.expand(-1, -1, 9, -1, -1))
+
+
 def test_sprites_wan_encodes_whole_windows():
     vae = wan.new_vae().eval()
     latents = wan.encode_clips(vae, world.sample_scenes(2, 0), 0)
