@@ -101,6 +101,7 @@ def key_values(groups: list[list[str]]) -> dict[str, Any]:
 
 def generate(
     prompt: str,
+    then: Annotated[list[str], tyro.conf.UseAppendAction] = [],  # noqa: B006 (tyro reads the default)
     model: str = "sprites-unet",
     method: str = "miga",
     frames: int = 48,
@@ -115,6 +116,7 @@ def generate(
 
     Args:
         prompt: What the video shows.
+        then: What it shows next, for methods that take several prompts (fifo_diffusion, freenoise); may be repeated.
         model: A base model (`miga models` lists them).
         method: A method (`miga methods` lists them).
         frames: Length in video frames; 0 goes on until it is interrupted (Ctrl-C), then closes the video properly.
@@ -127,7 +129,7 @@ def generate(
     """
     from miga.config import Encoder, parse
 
-    if not prompt.strip():
+    if not all(text.strip() for text in (prompt, *then)):
         raise ValueError("the prompt is empty: say what the video shows")
     if frames < 0:
         raise ValueError(f"--frames {frames}: give a positive number, or 0 for a video without end")
@@ -157,14 +159,15 @@ def generate(
         params=params,
         prompt_id=out.stem,
         prompt=prompt,
+        then=tuple(then),
         seed=seed,
         frames=frames or None,
         encoder=encoder,
         video=out,
     )
-    (text,) = base.encode([prompt])
+    texts = base.encode([prompt, *then])
     with tqdm(total=job.frames, unit="frame", desc=out.name, delay=1) as bar, stoppable(job.frames is None) as stopped:
-        facts = run.generate(job, base, text, bar.update, stopped, checkpoint_every or None)
+        facts = run.generate(job, base, texts, bar.update, stopped, checkpoint_every or None)
     print(
         f"{out}: {facts['frames']} frames at {facts['fps']} per second, {facts['wall_seconds']:.1f} s, "
         f"{facts['model_calls']} model calls, {facts['peak_memory_mb']:.0f} MB"

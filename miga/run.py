@@ -34,6 +34,7 @@ class Job(Strict):
     params: dict[str, Any] = {}
     prompt_id: str
     prompt: str
+    then: tuple[str, ...] = ()  # further prompts of a video that changes over, for methods that take several
     seed: int
     frames: int | None  # None: until interrupted
     encoder: Encoder = Encoder()
@@ -73,6 +74,7 @@ def request(job: Job, model: BaseModel) -> dict[str, Any]:
         options=dict(model.options),
         precision=str(model.precision).removeprefix("torch."),
         prompt=job.prompt,
+        then=job.then,
         seed=job.seed,
         frames=job.frames,
         encoder=job.encoder.model_dump(),
@@ -134,25 +136,25 @@ def frames_of(
 def generate(
     job: Job,
     model: BaseModel,
-    text: Text,
+    texts: Sequence[Text],
     progress: Callable[[int], None] = lambda frames: None,
     stop: Callable[[], bool] = lambda: False,
     checkpoint_every: int | None = None,
 ) -> dict[str, Any]:
-    """Make one video and its sidecar; returns the sidecar.
+    """Make one video and its sidecar; returns the sidecar. `texts` are the job's prompts, encoded.
 
     The video appears under its name when it is whole, and its sidecar after it. `progress` is told of new frames as
     they are written; where `stop` says so, the video ends there, properly closed. With `checkpoint_every` frames
     between checkpoints, a run that was killed goes on where it was when it is asked for the same video again.
     """
     method, config = configure(job.method, job.params)
-    method.check(model, [text], None if job.frames is None else model.latent_frames(job.frames))
+    method.check(model, texts, None if job.frames is None else model.latent_frames(job.frames))
     identity = request(job, model)
     trace, memory, calls, start = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
     with video.VideoWriter(job.video, model.fps, job.encoder) as writer:
         job.sidecar.unlink(missing_ok=True)
         spool = Spool(job.video, identity, checkpoint_every) if checkpoint_every else None
-        for frames in frames_of(model, method, config, [text], job.frames, job.seed, trace, spool):
+        for frames in frames_of(model, method, config, texts, job.frames, job.seed, trace, spool):
             writer.push(frames)
             progress(len(frames))
             if stop():
@@ -173,7 +175,8 @@ def generate(
         weights_sha256=model.digest,
         prompt_id=job.prompt_id,
         prompt=job.prompt,
-        prompt_used=text.prompt,
+        then=list(job.then),
+        prompt_used=[text.prompt for text in texts],
         seed=job.seed,
         frames=writer.frames,
         width=width,
@@ -203,7 +206,7 @@ def run_shard(
         if is_done(job, model):
             log(f"{number}/{len(jobs)} {job.video}: is there")
             continue
-        facts = generate(job, model, texts[job.prompt_id])
+        facts = generate(job, model, [texts[job.prompt_id]])
         log(f"{number}/{len(jobs)} {job.video}: {facts['wall_seconds']:.1f} s, {facts['model_calls']} model calls")
 
 

@@ -78,7 +78,7 @@ def test_it_reaches_the_leaderboard(installed, tmp_path):
                 suite="toy", base="toy", entry=entry, method=entry, prompt_id=where.parent.name, prompt=text.prompt,
                 seed=1, frames=18, video=where,
             )  # fmt: skip
-            run.generate(job, model, text)
+            run.generate(job, model, [text])
             videos.append(where)
 
     def features(frames):

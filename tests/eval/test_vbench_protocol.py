@@ -169,7 +169,8 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         from eval.vbench.score import Backbones, score_video
         pixels = lambda frames: frames.float().flatten(1)[:, ::97]
         rows = score_video(sys.argv[1], Backbones("t", "1", pixels, pixels, lambda a, b: a))
-        peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]  # kB; ru_maxrss has the parent's in it
+        # ru_maxrss would have the parent's memory in it
+        peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
         print(rows[0]["frames"], int(peak) // 1024)
     """
     used = {}

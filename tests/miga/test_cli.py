@@ -50,6 +50,8 @@ def test_odd_prompts_work(tmp_path, prompt):
     [
         (["--prompt", ""], "the prompt is empty"),
         (["--prompt", " \n"], "the prompt is empty"),
+        (["--then", " "], "the prompt is empty"),
+        (["--then", "a dog"], "toy_endless takes one prompt, not 2"),
         (["--frames", "-3"], "--frames -3: give a positive number, or 0"),
         (["--method", "toy_looped", "--frames", "0"], "toy_looped makes videos of a given length only"),
         (["--method", "mige"], "unknown method 'mige': did you mean 'miga'?"),
@@ -131,7 +133,7 @@ def test_a_killed_run_goes_on_with_the_same_arguments(tmp_path):
     from miga import run as library
 
     whole = library.Job(**_fields(facts), frames=len(frames), video=tmp_path / "whole.mp4")
-    library.generate(whole, model, model.encode(["a cat"])[0])
+    library.generate(whole, model, model.encode(["a cat"]))
     assert video.hash_frames(tmp_path / "whole.mp4") == facts["frames_sha256"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["whole.json", "whole.mp4", "x.json", "x.mp4"]
 

@@ -28,7 +28,7 @@ def job(folder, seed=1, prompt="a cat", **changes):
 
 
 def make(model, job, **options):
-    return run.generate(job, model, model.encode([job.prompt])[0], **options)
+    return run.generate(job, model, model.encode([job.prompt, *job.then]), **options)
 
 
 def frames(path):
@@ -51,6 +51,15 @@ def test_video_and_sidecar(tmp_path, model):
     assert facts["encoder"]["crf"] == Encoder().crf
     assert facts["peak_memory_mb"] > 0 and facts["wall_seconds"] > 0
     assert [event["number"] for event in facts["trace"]["clip"]] == [0, 1, 2]
+
+
+def test_several_prompts_follow_each_other(tmp_path, model):
+    one, two = ({"method": "fifo_diffusion", "frames": 12, "then": then} for then in ((), ("a dog",)))
+    facts = [make(model, job(tmp_path / str(i), **asked)) for i, asked in enumerate((one, two))]
+    first, both = (frames(tmp_path / f"{i}/p1/seed-1.mp4") for i in range(2))
+    np.testing.assert_array_equal(first[:3], both[:3])  # as long as all windows read the first prompt
+    assert (first[-3:] != both[-3:]).any()
+    assert facts[1]["prompt_used"] == ["a cat", "a dog"] and facts[1]["then"] == ["a dog"]
 
 
 def test_the_frames_depend_on_what_is_requested(tmp_path, model):
