@@ -385,4 +385,4 @@ def _train_sprites_wan(folder: Path, steps: int | None, device: str, seed: int, 
         latents, captions_of, places, tokenizer, folder, schedule, device=device, start=start
     )
     wan.export(network, vae, tokenizer, weights)
-    copy_curves(weights, {"transformer": folder, "vae": folder / "vae"})
+    copy_curves(weights, {"transformer": folder, "vae_images": folder / "vae-images", "vae": folder / "vae"})

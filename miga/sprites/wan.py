@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ SIDE = world.SIZE // 16  # tokens along a side: 8x in the autoencoder, 2x in the
 ENCODED = 32  # clips that are rendered and encoded together
 CHANNELS = 8
 PIPELINE = "WanPipeline"
-VAE_STEPS = 2400
+IMAGE_STEPS, VIDEO_STEPS = 1400, 1000
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
 
@@ -159,41 +160,48 @@ def tokens_of(tokenizer: PreTrainedTokenizerFast, prompts: list[str]) -> torch.T
 # ---------------------------------------------------------------------------------------------------------- training
 
 
-def train_vae(
-    folder: Path, schedule: Schedule, *, clips: int = 1500, images: int = 12_000, batch: int = 32, device: str = "cpu"
-) -> AutoencoderKLWan:
-    """Reconstruction of 32x32 crops: of images crowded with shapes for 55 % of the steps, then of 9 frames (3 latents).
+def train_vae(folder: Path, seed: int, *, device: str = "cpu") -> AutoencoderKLWan:
+    """Reconstruction, first of images crowded with shapes, of which a frame of the world has few; then of videos.
 
-    Crowded images teach it to draw shapes, of which a frame of the world has few; the last 15 % of the steps see whole
-    frames. The latents carry a fixed small noise and are lightly pulled towards zero, which keeps them easy to diffuse.
+    Each stage has its own warm-up: weights that images leave alone have no history in the optimizer, whose first steps
+    on them would be several times too long.
     """
-    torch.manual_seed(schedule.seed)
-    crowded = world.crowded_frames(images, schedule.seed + 40)
-    scenes = world.sample_scenes(clips, schedule.seed + 41, companions=0.5)
-    frames = world.render(scenes, 17, schedule.seed + 41).frames
+    torch.manual_seed(seed)
     vae = look_at_single_frames(new_vae()).to(device)
+    crowded = world.crowded_frames(12_000, seed + 40)[:, None]
+    images = Schedule(IMAGE_STEPS, rate=1e-3, warmup=100, average=0.998, seed=seed)
+    fit(vae, partial(_reconstruction, vae, crowded, images, 32, 0), images, folder / "vae-images")
+    frames = world.render(world.sample_scenes(1500, seed + 41, companions=0.5), 17, seed + 41).frames
+    videos = Schedule(VIDEO_STEPS, rate=1e-3, warmup=100, average=0.995, seed=seed)
+    fit(vae, partial(_reconstruction, vae, frames, videos, 4, 0.3), videos, folder / "vae")
+    return vae.cpu().eval()
 
-    def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
-        done = step / schedule.steps
-        start, top, left = (int(torch.randint(n, (), generator=generator)) for n in (9, 5, 5))
-        if done < 0.55:
-            part = crowded[torch.randint(images, (batch,), generator=generator), None]
-        else:
-            count = max(1, batch // (8 if done < 0.85 else 24))
-            part = frames[torch.randint(clips, (count,), generator=generator), start : start + 9]
-        if done < 0.85:
-            part = part[:, :, 8 * top : 8 * top + 32, 8 * left : 8 * left + 32]
-        videos = _to_videos(part).to(device)
-        with torch.autocast(device, torch.bfloat16):
-            posterior = vae.encode(videos).latent_dist
-            noise = torch.randn(posterior.mean.shape, generator=generator).to(device)
-            decoded = vae.decode(posterior.mean + LATENT_NOISE * noise).sample
-        error = decoded.float() - videos
-        mean, logvar = posterior.mean.float(), posterior.logvar.float()
-        pull = 1e-4 * mean.square().mean() + 1e-4 * (logvar - 2 * math.log(LATENT_NOISE)).square().mean()
-        return error.square().mean() + 0.2 * error.abs().mean() + pull
 
-    return fit(vae, loss_of, schedule, folder)
+def _reconstruction(
+    vae: AutoencoderKLWan, clips: torch.Tensor, schedule: Schedule, batch: int, whole: float,
+    generator: torch.Generator, step: int,
+) -> torch.Tensor:  # fmt: skip
+    """Loss on up to 9 frames (3 latents), cropped to 32x32 but for the share `whole` of the steps, at the end.
+
+    The latents carry a fixed small noise and are lightly pulled towards zero, which keeps them easy to diffuse.
+    """
+    length = min(9, clips.shape[1])
+    start, top, left = (int(torch.randint(n, (), generator=generator)) for n in (clips.shape[1] - length + 1, 5, 5))
+    crop = step < (1 - whole) * schedule.steps
+    picked = torch.randint(len(clips), (batch if crop else max(1, batch // 4),), generator=generator)
+    part = clips[picked, start : start + length]
+    if crop:
+        part = part[:, :, 8 * top : 8 * top + 32, 8 * left : 8 * left + 32]
+    device = vae.device
+    videos = _to_videos(part).to(device)
+    with torch.autocast(device.type, torch.bfloat16):
+        posterior = vae.encode(videos).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=generator).to(device)
+        decoded = vae.decode(posterior.mean + LATENT_NOISE * noise).sample
+    error = decoded.float() - videos
+    mean, logvar = posterior.mean.float(), posterior.logvar.float()
+    pull = 1e-4 * mean.square().mean() + 1e-4 * (logvar - 2 * math.log(LATENT_NOISE)).square().mean()
+    return error.square().mean() + 0.2 * error.abs().mean() + pull
 
 
 def _to_videos(frames: torch.Tensor) -> torch.Tensor:
@@ -204,13 +212,7 @@ def _to_videos(frames: torch.Tensor) -> torch.Tensor:
 def finished_vae(folder: Path, seed: int, device: str) -> AutoencoderKLWan:
     """The autoencoder with the statistics of its latents: trained, or read back where that has been done."""
     if not (folder / "vae-final" / "config.json").exists():
-        vae = (
-            train_vae(
-                folder / "vae", Schedule(VAE_STEPS, rate=1e-3, warmup=100, average=0.998, seed=seed), device=device
-            )
-            .cpu()
-            .eval()
-        )
+        vae = train_vae(folder, seed, device=device)
         frames = world.render(world.sample_scenes(100, seed + 78), FRAMES, seed + 78).frames
         with torch.no_grad():
             means = torch.cat([vae.encode(_to_videos(part)).latent_dist.mean for part in frames.split(10)])
