@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,8 @@ SIDE = world.SIZE // 16  # tokens along a side: 8x in the autoencoder, 2x in the
 ENCODED = 32  # clips that are rendered and encoded together
 CHANNELS = 8
 PIPELINE = "WanPipeline"
-IMAGE_STEPS, VIDEO_STEPS = 1400, 1000
+IMAGE_STEPS, VIDEO_STEPS = 1400, 2200
+CROP, FRAMES_SEEN = 32, 9  # what the autoencoder mostly trains on: pixels along a side, and frames
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
 
@@ -163,35 +163,60 @@ def tokens_of(tokenizer: PreTrainedTokenizerFast, prompts: list[str]) -> torch.T
 def train_vae(folder: Path, seed: int, *, device: str = "cpu") -> AutoencoderKLWan:
     """Reconstruction, first of images crowded with shapes, of which a frame of the world has few; then of videos.
 
-    Each stage has its own warm-up: weights that images leave alone have no history in the optimizer, whose first steps
-    on them would be several times too long.
+    Half of the videos are such images that glide by. Each stage has its own warm-up: weights that images leave alone
+    have no history in the optimizer, whose first steps on them would be several times too long.
     """
     torch.manual_seed(seed)
     vae = look_at_single_frames(new_vae()).to(device)
-    crowded = world.crowded_frames(12_000, seed + 40)[:, None]
+    crowded = world.crowded_frames(12_000, seed + 40)
     images = Schedule(IMAGE_STEPS, rate=1e-3, warmup=100, average=0.998, seed=seed)
-    fit(vae, partial(_reconstruction, vae, crowded, images, 32, 0), images, folder / "vae-images")
-    frames = world.render(world.sample_scenes(1500, seed + 41, companions=0.5), 17, seed + 41).frames
+    fit(
+        vae,
+        lambda generator, _: _reconstruction(vae, crowded[:, None], 32, CROP, generator),
+        images,
+        folder / "vae-images",
+    )
+    gliding = glide(crowded[:3000], FRAMES_SEEN, seed)
+    moving = world.render(world.sample_scenes(1500, seed + 41, companions=0.5), 17, seed + 41).frames
     videos = Schedule(VIDEO_STEPS, rate=1e-3, warmup=100, average=0.995, seed=seed)
-    fit(vae, partial(_reconstruction, vae, frames, videos, 4, 0.3), videos, folder / "vae")
+
+    def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
+        if step >= 0.8 * videos.steps:  # whole frames at last, a quarter as many
+            return _reconstruction(vae, moving, 1, world.SIZE, generator)
+        return _reconstruction(vae, moving if step % 2 else gliding, 4, CROP, generator)
+
+    fit(vae, loss_of, videos, folder / "vae")
     return vae.cpu().eval()
 
 
+def glide(images: torch.Tensor, frames: int, seed: int) -> torch.Tensor:
+    """Images (N, 64, 64, 3) seen through a hole of 32x32 pixels that moves by up to 2 pixels a frame, each its own way.
+
+    Returns (N, frames, 32, 32, 3).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    ends = torch.randint(-2, 3, (len(images), 2), generator=generator) * (frames - 1)
+    room = images.shape[1] - CROP - ends.abs()
+    start = (torch.rand(room.shape, generator=generator) * (room + 1)).long() - ends.clamp(max=0)
+    place = start[:, None] + ends[:, None] // (frames - 1) * torch.arange(frames)[:, None]
+    rows, columns = (place[..., axis, None] + torch.arange(CROP) for axis in (0, 1))
+    number = torch.arange(len(images))[:, None, None, None]
+    return images[number, rows[..., :, None], columns[..., None, :]]
+
+
 def _reconstruction(
-    vae: AutoencoderKLWan, clips: torch.Tensor, schedule: Schedule, batch: int, whole: float,
-    generator: torch.Generator, step: int,
-) -> torch.Tensor:  # fmt: skip
-    """Loss on up to 9 frames (3 latents), cropped to 32x32 but for the share `whole` of the steps, at the end.
+    vae: AutoencoderKLWan, clips: torch.Tensor, batch: int, side: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Loss on up to 9 frames (3 latents) of `batch` clips, cropped to `side` pixels.
 
     The latents carry a fixed small noise and are lightly pulled towards zero, which keeps them easy to diffuse.
     """
-    length = min(9, clips.shape[1])
-    start, top, left = (int(torch.randint(n, (), generator=generator)) for n in (clips.shape[1] - length + 1, 5, 5))
-    crop = step < (1 - whole) * schedule.steps
-    picked = torch.randint(len(clips), (batch if crop else max(1, batch // 4),), generator=generator)
-    part = clips[picked, start : start + length]
-    if crop:
-        part = part[:, :, 8 * top : 8 * top + 32, 8 * left : 8 * left + 32]
+    length, room = min(FRAMES_SEEN, clips.shape[1]), (clips.shape[2] - side) // 8
+    start, top, left = (
+        int(torch.randint(n + 1, (), generator=generator)) for n in (clips.shape[1] - length, room, room)
+    )
+    picked = torch.randint(len(clips), (batch,), generator=generator)
+    part = clips[picked, start : start + length, 8 * top : 8 * top + side, 8 * left : 8 * left + side]
     device = vae.device
     videos = _to_videos(part).to(device)
     with torch.autocast(device.type, torch.bfloat16):

@@ -171,6 +171,21 @@ def test_a_new_autoencoder_can_look_at_single_frames():
         torch.testing.assert_close(vae.decode(still).sample, vae.decode(once).sample.expand(-1, -1, 9, -1, -1))
 
 
+def test_images_glide_by():
+    images = world.crowded_frames(20, 3)
+    clips = wan.glide(images, 9, 0)
+    assert clips.shape == (20, 9, 32, 32, 3)
+    moves = [[(r, c) for r in range(-2, 3) for c in range(-2, 3) if _moved(clip[0], r, c, clip[1])] for clip in clips]
+    assert all(moves) and len({ways[0] for ways in moves}) > 5
+
+
+def _moved(first, rows, columns, second):
+    """Whether the second picture is the first one seen so many pixels further down and to the right."""
+    seen = first[max(rows, 0) : 32 + min(rows, 0), max(columns, 0) : 32 + min(columns, 0)]
+    there = second[max(-rows, 0) : 32 + min(-rows, 0), max(-columns, 0) : 32 + min(-columns, 0)]
+    return torch.equal(seen, there)
+
+
 def test_sprites_wan_encodes_whole_windows():
     vae = wan.new_vae().eval()
     latents = wan.encode_clips(vae, world.sample_scenes(2, 0), 0)
