@@ -1,8 +1,8 @@
 """Replay golden cases: `python -m tests.parity DIR [--set NAME] [--case NAME]`.
 
-A set is a folder with a README.md below DIR, a case a json in it (`<case>.json`, with its tensors beside it). The
-module `tests.parity.<set>` replays a case: `replay(case, folder)` yields a `Check` per compared quantity. Exit status 1
-when anything fails, or when a set or case is found that nobody knows how to replay.
+A set is a folder below DIR with a README.md or a json, a case a json in it (`<case>.json`, with its tensors beside it).
+The module `tests.parity.<set>` replays a case: `replay(case, folder)` yields a `Check` per compared quantity. Exit status
+1 when anything fails, or when a set or case is found that nobody knows how to replay.
 """
 
 from __future__ import annotations
@@ -35,18 +35,22 @@ def replay_case(name: str, case: str, folder: Path) -> list[Check]:
 def cases(root: Path, only_set: str | None, only_case: str | None) -> list[tuple[str, str, Path]]:
     """(set, case, folder) for every case below `root`, which may be one set's own folder. What a set calls a case is
     its module's word (`cases(folder)`); by default every json in the folder is one."""
-    folders = sorted({path.parent for path in [root / "README.md", *root.glob("*/README.md")] if path.is_file()})
+    is_set = any(root.glob("*.json"))
+    folders = [root] if is_set else []
+    for folder in sorted(root.glob("*/")):
+        if (folder / "README.md").is_file() or (not is_set and any(folder.glob("*.json"))):
+            folders.append(folder)
     found = []
     for folder in folders:
-        index_only = folder == root and len(folders) > 1 and not list(root.glob("*.json"))
-        if only_set not in (None, folder.name) or index_only:
+        if only_set not in (None, folder.name):
             continue
         try:
             list_cases = getattr(importlib.import_module(f"tests.parity.{folder.name}"), "cases", None)
         except ModuleNotFoundError:
             list_cases = None
         names = list_cases(folder) if list_cases else sorted(path.stem for path in folder.glob("*.json"))
-        found += [(folder.name, name, folder) for name in names if only_case in (None, name)]
+        # a set without a case is listed too: it fails rather than hides
+        found += [(folder.name, name, folder) for name in names or ["-"] if only_case in (None, name)]
     return found
 
 
@@ -58,9 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     found = cases(args.dir, args.set, args.case)
     if not found:
-        print(
-            f"no golden case below {args.dir} (a set is a folder with a README.md and a json a case)", file=sys.stderr
-        )
+        print(f"no golden case below {args.dir} (a set is a folder with a json a case)", file=sys.stderr)
         return 1
     print(ROW.format("set", "case", "quantity", "error", "tolerance", ""))
     failed = total = 0

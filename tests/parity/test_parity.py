@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parity.__main__ import cases, replay_case
+from tests.parity.__main__ import cases, main, replay_case
 
 HERE = Path(__file__).parent
 ROOTS = [HERE / "golden", HERE.parents[2] / "shared" / "golden"]  # a case of both is replayed once
@@ -27,6 +27,16 @@ def test_the_selection_covers_every_set_that_has_a_replay():
     assert replays <= {name for name, _, _ in cases(ROOTS[0], None, None)} | {"narrlv"}  # too large to keep here
 
 
-def test_an_unknown_set_fails(tmp_path):
-    (check,) = replay_case("no_such_set", "case", tmp_path)
-    assert not check.passed
+@pytest.mark.parametrize("content", [{"README.md": "# A set"}, {"case.json": "{}"}])
+@pytest.mark.parametrize("name", ["no_such_set", "freelong"])
+def test_what_nobody_can_replay_fails(tmp_path, capsys, name, content):
+    (tmp_path / "README.md").write_text("# Sets")
+    (tmp_path / name).mkdir()
+    for file, text in content.items():
+        (tmp_path / name / file).write_text(text)
+    assert main([str(tmp_path)]) == 1
+    assert f"{name} " in (said := capsys.readouterr().out) and "FAIL" in said and "0 passed, 1 failed" in said
+
+
+def test_a_folder_without_sets_fails(tmp_path):
+    assert main([str(tmp_path)]) == main([str(tmp_path / "nowhere")]) == 1
