@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from eval.cards import METRICS, ROUNDING, Metric
+from eval.cards import MEAN3, METRICS, NARRLV, ROUNDING, Metric
 from eval.scores import KEY as SCORES_KEY
 from eval.statistics import RESAMPLES, estimate
 from eval.tables import MAIN, one_protocol
@@ -35,8 +35,12 @@ SCHEMA = (
     Column("method", str, "registered method"),
     Column("method_version", str, "version on the method's card", optional=True),
     Column("control", bool, "whether the entry only brackets the metrics"),
-    Column("metric", str, "metric; `overall` is the plain mean of the four raw VBench dimensions"),
-    Column("protocol", str, "networks and rules that the metric was computed with"),
+    Column(
+        "metric",
+        str,
+        "metric; `overall` is the plain mean of the four raw VBench dimensions, `mean3` of the three NarrLV scores",
+    ),
+    Column("protocol", str, "networks and rules that the metric was computed with; NarrLV: variant, parser, judge"),
     Column("metric_version", str, "version of the metric and of its networks"),
     Column("higher_is_better", bool, "direction of the metric"),
     Column(
@@ -57,6 +61,8 @@ SCHEMA = (
     Column("scores_sha256", str, "digest of the rows of the long table that the value was computed from"),
 )
 KEY = ["suite", "base", "entry", "metric"]
+BOARDS = {"vbench": MAIN, "narrlv": (*NARRLV.values(), MEAN3)}  # file -> its metrics
+CARDS = METRICS | {card.name: card for board in BOARDS.values() for card in board}
 
 
 def build(
@@ -201,7 +207,7 @@ def _parsed(cell: Any, column: Column, line: str) -> Any:
 def _in_range(row: pd.Series, line: str) -> None:
     if row["value"] is None:
         return
-    card = METRICS.get(row["metric"])
+    card = CARDS.get(row["metric"])
     if card and not card.low - ROUNDING <= row["value"] <= card.high + ROUNDING:
         raise ValueError(f"{line}: {card.name} is {row['value']}, outside its range {card.low} to {card.high}")
     if row["low"] is not None and not row["low"] - ROUNDING <= row["value"] <= row["high"] + ROUNDING:

@@ -19,6 +19,7 @@ import av
 import pandas as pd
 
 from eval import leaderboard, video
+from eval.cards import card
 from eval.scores import read
 from eval.statistics import mean
 from eval.tables import MAIN
@@ -152,9 +153,8 @@ def _check_video(sidecar: Path) -> str:
 
 
 def _check_board(path: Path, scores: pd.DataFrame) -> str:
-    parts = {column.name: column.parts for column in MAIN}
     for row in leaderboard.read(path).itertuples():
-        used = _rows(scores, row.base, row.entry, parts.get(row.metric, (row.metric,)))
+        used = _rows(scores, row.base, row.entry, card(row.metric).parts)
         if leaderboard.digest(used) != row.scores_sha256:
             return f"{row.base}/{row.entry}/{row.metric} was computed from other scores"
     return ""

@@ -1,4 +1,5 @@
-"""Table 2 of the MIGA paper: methods x (number of atoms, factor), all three scores and our mean, with intervals."""
+"""Table 2 of the MIGA paper: methods x (number of atoms, factor), with intervals: all three scores, our mean, and how
+many of the judge's votes could not be read."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from eval.narrlv.suite import FACTORS, factor_and_tna
 from eval.statistics import RESAMPLES
 from eval.tables import Table, comparison, with_paper
 
+UNREAD = NARRLV["unparsable"]
 _BESIDE = (
     "The paper prints one number a cell and does not say how it is formed from R_fid, R_cov and R_coh. Mean is our "
     "convention, the plain mean of the three; the paper's number stands beside it for want of a better place."
@@ -29,13 +31,14 @@ def table2(
     notes: Sequence[str] = (),
     resamples: int = RESAMPLES,
 ) -> Table:
-    """Four lines an entry: R_fid, R_cov, R_coh and their mean; a column per (TNA, factor) that the prompts have.
+    """Five lines an entry: R_fid, R_cov, R_coh, their mean, unreadable votes.
 
-    A last column takes all prompts together, which is where a few prompts a cell still give an interval.
+    A column per (TNA, factor) that the prompts have; a last one takes all prompts together, which is where a few
+    prompts a cell still give an interval.
     scores: the long table's rows of one suite and one protocol; `facts`: the sidecars; `paper`: (base, entry) -> column
     -> percent, as `tables.paper_numbers(path, "narrlv")` gives them, shown beside the mean.
     """
-    scores = scores[scores["metric"].isin(SCORES)]
+    scores = scores[scores["metric"].isin(NARRLV)]
     order = list(FACTORS)
     found = sorted({(tna, order.index(factor)) for factor, tna in map(factor_and_tna, set(scores["prompt_id"]))})
     cells = {
@@ -50,8 +53,8 @@ def table2(
     scores = pd.concat(parts, ignore_index=True)
     notes = [*notes, *(f"Protocol: {protocol}." for protocol in sorted(set(scores["protocol"])))]
     lines = {}
-    for score in (*(NARRLV[name] for name in SCORES), MEAN3):
-        columns = [_column(score, cell, words) for cell, words in cells.items()]
+    for score in (*(NARRLV[name] for name in SCORES), MEAN3, UNREAD):
+        columns = _columns(score, cells)
         part = comparison(name, title, scores, facts, columns, entries, notes=notes, resamples=resamples)
         if paper is not None and score is MEAN3:
             part = with_paper(part, paper)
@@ -59,12 +62,18 @@ def table2(
             lines[place, score.name] = replace(row, words=(*row.words, score.short))
     rows = tuple(line for _, line in sorted(lines.items(), key=lambda item: item[0][0]))
     notes = (*notes, _BESIDE) if paper is not None else (*notes, f"Mean: {MEAN3.summary}")
-    return Table(name, title, ("Base", "Method", "Score"), tuple(columns), rows, notes, compared=paper is not None)
+    notes = (*notes, f"{UNREAD.short}: {UNREAD.summary}")
+    columns = tuple(_columns(MEAN3, cells))
+    return Table(name, title, ("Base", "Method", "Score"), columns, rows, notes, compared=paper is not None)
 
 
 def _cell(factor: str, tna: int) -> str:
     return f"tna{tna}_{factor}"
 
 
-def _column(score: Metric, cell: str, words: str) -> Metric:
-    return replace(score, name=cell, label=words, short=words, of=tuple(f"{part}.{cell}" for part in score.parts))
+def _columns(score: Metric, cells: Mapping[str, str]) -> list[Metric]:
+    """A column per cell (name -> words) that holds this score of its prompts."""
+    return [
+        replace(score, name=cell, label=words, short=words, of=tuple(f"{part}.{cell}" for part in score.parts))
+        for cell, words in cells.items()
+    ]

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval import leaderboard
 from eval import scores as long_table
 from eval.cards import NARRLV
 from eval.narrlv.answers import Answered, Cache, Settings, Video, answer, column, sample_frames, write_answers
 from eval.narrlv.judges import JudgeError, Sampling, Server, build
-from eval.narrlv.metric import read_answers, score_folder
+from eval.narrlv.metric import SCORES, read_answers, score_folder
 from eval.narrlv.score import score_videos
 from eval.narrlv.suite import Item, write_suite
 from eval.narrlv.table import table2
@@ -274,8 +275,8 @@ def test_from_videos_to_table_2(tmp_path):
     assert [column.name for column in made.columns] == [
         "tna1_scene_attribute", "tna1_target_action", "tna2_scene_attribute", "tna2_target_action", "all",
     ]  # fmt: skip
-    assert [row.words for row in made.rows[:4]] == [
-        ("base", "FIFO_DIFFUSION", name) for name in ("R_fid", "R_cov", "R_coh", "Mean")
+    assert [row.words for row in made.rows[:5]] == [
+        ("base", "FIFO_DIFFUSION", name) for name in ("R_fid", "R_cov", "R_coh", "Mean", "Unread.")
     ]
     cells = {(row.entry, row.words[2]): row.cells for row in made.rows}
     assert cells["miga", "R_cov"]["tna2_target_action"].estimate.mean == 1
@@ -294,8 +295,30 @@ def test_from_videos_to_table_2(tmp_path):
         cells["miga", "Mean"]["tna2_target_action"].paper == 0.7
         and cells["miga", "R_cov"]["tna2_target_action"].paper is None
     )
-    assert "does not say how it is formed" in to_markdown(made) and len(to_frame(made)) == 8
+    assert "does not say how it is formed" in to_markdown(made) and len(to_frame(made)) == 10
+    assert all(cell.estimate.mean == 0 for cell in cells["miga", "Unread."].values())
+    assert all(column.higher_is_better for column in made.columns)
     assert {path.name for path in write(made, tmp_path / "tables")} >= {"narrlv.csv", "narrlv.md", "narrlv.tex"}
+
+
+def test_unread_votes_are_a_line_of_the_table_and_of_the_leaderboard(tmp_path):
+    paths, items = suite_of_videos(tmp_path)
+    judge = Scripted(lambda frames, question, seed: "hm" if seed % 5 < 2 else "yes")  # two votes of five say nothing
+    table, _ = score_videos(paths, items, judge, Cache(tmp_path / "c"))
+    facts = long_table.read_sidecars(path.with_suffix(".json") for path in paths)
+    unread = [row for row in table2(table, facts, resamples=100).rows if row.words[2] == "Unread."]
+    assert len(unread) == 2 and all(row.cells["all"].estimate.mean == pytest.approx(0.4) for row in unread)
+
+    leaderboard.write(
+        leaderboard.build(table, facts, "2026-01-31", leaderboard.BOARDS["narrlv"], 100), tmp_path / "narrlv.csv"
+    )
+    board = leaderboard.read(tmp_path / "narrlv.csv").set_index(["entry", "metric"])
+    assert set(board.index) == {(entry, name) for entry in ("miga", "fifo_diffusion") for name in (*NARRLV, "mean3")}
+    assert set(board["protocol"]) == {f"narrlv/paper/strict/{column(Scripted(), Settings())}"}
+    row = board.loc["miga", "unparsable"]
+    assert row["value"] == pytest.approx(0.4) and not row["higher_is_better"]
+    whole = [board.loc[("miga", name), "value"] for name in SCORES]  # R_coh does not exist with one atom
+    assert board.loc[("miga", "mean3"), "value"] == pytest.approx(sum(whole) / 3)
 
 
 def test_rows_say_why_there_is_no_value(tmp_path):

@@ -203,7 +203,7 @@ def test_from_videos_to_the_table(tmp_path):
     assert means["unparsable"].eq(0).all()
     facts = read_sidecars(path.with_suffix(".json") for path in paths)
     made = table2(table, facts, name="narrlv_sprites", title="Sprites-NarrLV")
-    assert len(made.rows) == 8 and len(made.columns) == 4
+    assert len(made.rows) == 10 and len(made.columns) == 4
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.json")}
     again, _ = score()
     assert again.equals(table) and files == {

@@ -1,8 +1,8 @@
 """Replay golden cases: `python -m tests.parity DIR [--set NAME] [--case NAME]`.
 
 A set is a folder below DIR with a README.md or a json, a case a json in it (`<case>.json`, with its tensors beside it).
-The module `tests.parity.<set>` replays a case: `replay(case, folder)` yields a `Check` per compared quantity. Exit status
-1 when anything fails, or when a set or case is found that nobody knows how to replay.
+The module `tests.parity.<set>` replays a case: `replay(case, folder)` yields a `Check` per compared quantity. Exit
+status 1 when anything fails, or when a set or case is found that nobody knows how to replay.
 """
 
 from __future__ import annotations

@@ -90,11 +90,15 @@ rule leaderboard:
         scores=rules.scores.output[0],
         manifests=manifests_of(*EVERY_ROW),
     output:
-        report(
-            f"{OUT}/leaderboard/vbench.csv",
-            caption="../report/leaderboard.rst",
-            category="Leaderboard",
-        ),
+        [
+            report(
+                f"{OUT}/leaderboard/{name}.csv",
+                caption="../report/leaderboard.rst",
+                category="Leaderboard",
+                labels={"leaderboard": name},
+            )
+            for name in boards()
+        ],
     log:
         f"{OUT}/logs/leaderboard.log",
     conda:

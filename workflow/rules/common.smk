@@ -110,6 +110,11 @@ def narrlv_of(*entries):
     ]
 
 
+def boards():
+    """Leaderboards that the suite has scores for."""
+    return ["vbench"] + ["narrlv"] * bool(narrlv_of(*EXPERIMENT.entries))
+
+
 def generation_digest(wildcards):
     """Digest of all code that decides the frames of an entry's videos."""
     return code_digest("miga.run", "miga.models", MODULES[ROWS[wildcards.entry].method])
@@ -149,10 +154,10 @@ def everything():
         *ablation_files(*SUITE.ablations),
         *(
             written("narrlv", folder="tables", kinds=TEXTS)
-            if narrlv_of(*EXPERIMENT.entries)
+            if "narrlv" in boards()
             else []
         ),
-        f"{OUT}/leaderboard/vbench.csv",
+        *written(*boards(), folder="leaderboard", kinds=["csv"]),
         f"{OUT}/report/index.html",
         f"{OUT}/wandb/published.json",
     ]

@@ -1,4 +1,4 @@
-"""The leaderboard: the rows of the main table in a schema that other machines can check and merge."""
+"""The leaderboards: the rows of the main tables in a schema that other machines can check and merge."""
 
 from start import start
 
@@ -15,4 +15,6 @@ path, params = Path(snakemake.input.scores), snakemake.params
 table, facts = scores.read(path), facts_of(snakemake.input.manifests)
 scored = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
 rows = table[table["entry"].isin(params.entries)]
-leaderboard.write(leaderboard.build(rows, facts, scored, resamples=params.resamples), snakemake.output[0])
+for board in map(Path, snakemake.output):
+    found = leaderboard.build(rows, facts, scored, leaderboard.BOARDS[board.stem], params.resamples)
+    leaderboard.write(found, board)
