@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from scipy import stats
 
 from eval.cards import METRICS, OVERALL, Metric
@@ -124,7 +126,9 @@ def cost_quality(scores, facts, path: str | Path, entries=None, quality: Metric 
                 if found is not None and spent.get((base, entry)):
                     _point(axis, [spent[base, entry]], [found.mean], look, quality, vertical=found, scale_x=1)
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_formatter(NullFormatter())
             axis.set_xlabel("seconds per frame")
             axis.set_title(base)
         axes[0][0].set_ylabel(f"{quality.label} ({quality.unit})")
@@ -215,6 +219,62 @@ def foresight(scores, facts, path: str | Path, entries=None) -> list[Path]:
         axes[0][0].set_ylabel("score when clean")
         figure.subplots_adjust(wspace=0.25)
     return _written(path)
+
+
+def levels(scores, facts, path: str | Path, entries=None) -> list[Path]:
+    """Noise levels that each window of one video reads: a panel per entry that works in windows, its first video.
+
+    Windows stand side by side by stage, in the order in which a stage met their kind; a bar reaches from a window's
+    lowest to its highest level, guidance frames among them.
+    """
+    videos = facts.drop_duplicates(["base", "entry"])
+    found = [(fact, read_trace(fact.path, "levels")) for fact in videos.itertuples() if _shown(fact.entry, entries)]
+    found = [(fact, rows) for fact, rows in found if len(rows)]
+    stages = list(dict.fromkeys(stage for _, rows in found for stage in rows["stage"]))
+    with _figure(path, 1, max(len(found), 1), width=3.2 * max(len(found), 1), height=2.7, share_y=True) as (
+        figure,
+        axes,
+    ):
+        if not found:
+            axes[0][0].text(0.5, 0.5, "no method here works in windows", ha="center", transform=axes[0][0].transAxes)
+        for (fact, rows), axis in zip(found, axes[0], strict=False):
+            rows = rows.sort_values("stage", key=lambda stage: stage.map(stages.index), kind="stable")
+            start = rows["windows"].cumsum() - rows["windows"]
+            colours = [COLOURS[stages.index(stage) % len(COLOURS)] for stage in rows["stage"]]
+            height = rows["highest"] - rows["lowest"] + 1
+            axis.bar(start, height, rows["windows"], rows["lowest"] - 0.5, align="edge", color=colours)
+            axis.set_title(f"{fact.label} on {fact.base}")
+            axis.set_xlabel("window")
+        axes[0][0].set_ylabel("noise level")
+        handles = [Patch(color=COLOURS[i % len(COLOURS)], label=stage) for i, stage in enumerate(stages)]
+        axes[0][-1].legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        figure.subplots_adjust(wspace=0.1)
+    return _written(path)
+
+
+def memory(scores, facts, path: str | Path, entries=None) -> list[Path]:
+    """Largest peak memory of the videos of each length: flat where a method streams."""
+    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
+    facts = facts.assign(frames=pd.to_numeric(facts["frames"]), peak=pd.to_numeric(facts["peak_memory_mb"]))
+    with _figure(path, 1, len(bases), width=3.9 * len(bases) + 1.3, height=3.0) as (figure, axes):
+        for base, axis in zip(bases, axes[0], strict=True):
+            for entry, look in drawn.items():
+                own = facts[(facts["base"] == base) & (facts["entry"] == entry)].groupby("frames")["peak"].max()
+                fill = "white" if look.control else look.colour
+                axis.plot(own.index, own, marker=look.marker, color=look.colour, dashes=look.dashes, label=look.label,
+                          markerfacecolor=fill)  # fmt: skip
+            axis.set_ylim(0, 1.1 * facts.loc[facts["base"] == base, "peak"].max())
+            axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+            axis.set_xlabel("video frames")
+            axis.set_title(base)
+        axes[0][0].set_ylabel("peak memory (MB)")
+        _legend(axes[0])
+        figure.subplots_adjust(wspace=0.25)
+    return _written(path)
+
+
+def _shown(entry: str, entries: Sequence[str] | None) -> bool:
+    return entries is None or entry in entries
 
 
 def _scatter(scores, facts, path, entries, across: Metric, up: Metric) -> list[Path]:

@@ -1,14 +1,15 @@
 """What a suite costs before it starts: passes of the denoiser, hours and disk, for each entry on each base model.
 
 Passes are counted, not estimated: every method runs on a stand-in of the base model, with its window and its noise
-levels but no network, that denoises perfectly towards a constant video. What a method does because of what it sees (the
-searches of MIGA's reflection) comes on top.
+levels but no network, that denoises perfectly towards a constant video, without noise. How often MIGA's reflection
+searches depends on what it sees: the plan says what a video costs without any search, and with one at each judgement.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,14 +20,22 @@ from tyro.conf import Positional
 from miga import config
 from miga.config import Experiment
 from miga.digest import ROOT
-from miga.methods import Trace
-from miga.models import registry
+from miga.methods import Method, MethodConfig, Trace
+from miga.models import registry, spec_of
 from miga.models.base import BaseModel, Decoder, Text
+from miga.models.weights import read_index
 from miga.noise import KeyedNoise
 from miga.run import configure
 from miga.solvers import DDIM, FlowUniPC
 
 BITS_PER_PIXEL = {10: 0.35, 17: 0.15}  # of H.264, by crf; generous
+
+
+class Silence(KeyedNoise):
+    """No noise at all, so that all frames of a stand-in look alike and no score ever falls."""
+
+    def filled(self, fill, purpose, frames, levels, shape):
+        return torch.zeros(len(frames), *shape)
 
 
 class Blank(BaseModel):
@@ -95,11 +104,11 @@ def plan(
         "all": list(experiment.rows()),
         "none": list(experiment.entries),
     }[ablations]
-    row = "{:<16} {:<28} {:>7} {:>12} {:>10} {:>8}".format
+    row = "{:<14} {:<20} {:>6} {:>15} {:>15} {:>7}".format
     print(row("base", "entry", "videos", "passes each", "hours", "GB"))
-    total_hours, total_disk = 0.0, 0.0
+    total_hours, total_disk = [0.0, 0.0], 0.0
     for base, chosen in experiment.suite.bases.items():
-        spec = registry.get(chosen.model)
+        spec, _ = known_as(chosen)
         pace, source = seconds_per_call, "given"
         if pace is None:
             pace, source = measured(results / name / base), "measured"
@@ -108,31 +117,55 @@ def plan(
         for entry in (entry for entry in entries if base in experiment.bases_of(entry)):
             videos = len(experiment.videos_of(entry))
             passes, disk = cost(experiment, base, entry)
-            hours = passes * videos * pace / 3600 if pace else math.nan
-            print(row(base, entry, videos, f"{passes:,.0f}", f"{hours:,.1f}" if pace else "?", f"{disk * videos:,.2f}"))
-            total_hours, total_disk = total_hours + hours, total_disk + disk * videos
+            hours = [count * videos * pace / 3600 if pace else math.nan for count in passes]
+            print(row(base, entry, videos, span(passes, 0), span(hours, 1), f"{disk * videos:,.2f}"))
+            total_hours, total_disk = [*map(sum, zip(total_hours, hours, strict=True))], total_disk + disk * videos
         print(f"{base}: {f'{pace:.3g} s a pass ({source})' if pace else 'give --seconds-per-call'}, "
               f"weights {spec.gigabytes:g} GB")  # fmt: skip
-    print(f"in all {total_hours:,.1f} hours of generation on one device, {total_disk:,.1f} GB of videos")
+    print("from a to b: without searches of self-reflection, and with a search whenever it judges")
+    print(f"in all {span(total_hours, 1)} hours of generation on one device, {total_disk:,.1f} GB of videos")
 
 
-def cost(experiment: Experiment, base: str, entry: str) -> tuple[float, float]:
-    """Passes of the denoiser over one window, and GB, of one video."""
+def known_as(base: config.Base) -> tuple[registry.Spec, dict]:
+    """The registered model that a base is run like, and all options that are set for it."""
+    if not Path(base.model).is_dir():
+        return registry.get(base.model), base.params
+    options = read_index(Path(base.model)).get("_miga", {}).get("options", {})
+    return spec_of(Path(base.model)), options | base.params
+
+
+def span(ends: Sequence[float], digits: int) -> str:
+    """Least and most, or one number where they print alike; a question mark where nothing is known."""
+    if any(map(math.isnan, ends)):
+        return "?"
+    return " to ".join(dict.fromkeys(f"{end:,.{digits}f}" for end in ends))
+
+
+def cost(experiment: Experiment, base: str, entry: str) -> tuple[list[float], float]:
+    """Least and most passes of the denoiser over one window, and GB, of one video."""
     chosen, row = experiment.suite.bases[base], experiment.rows()[entry]
     method, parameters = configure(row.method, row.params)
-    model = Blank(registry.get(chosen.model), chosen.params)
     frames = chosen.frames or experiment.suite.frames
-    latents = model.latent_frames(frames)
-    try:
-        with torch.inference_mode():
-            for _ in method.generate(model, model.encode(["-"]), latents, parameters, KeyedNoise(0), Trace()):
-                pass
-        passes = model.passes
-    except Exception:  # replaces attention that a stand-in does not have: all frames at once, all levels
-        passes = 2 * model.solver.num_levels * latents / model.window
+    model = Blank(*known_as(chosen))
+    passes = [count(model, method, parameters, model.latent_frames(frames))] * 2
+    if "delta" in type(parameters).model_fields:
+        searching = parameters.model_copy(update=dict(delta=-math.inf))  # every score has fallen by more than that
+        passes[1] = count(model, method, searching, model.latent_frames(frames))
     crf = experiment.suite.encoder.crf
     bits = BITS_PER_PIXEL[min(BITS_PER_PIXEL, key=lambda known: abs(known - crf))]
     return passes, frames * model.height * model.width * bits / 8e9
+
+
+def count(model: Blank, method: Method, parameters: MethodConfig, latents: int) -> float:
+    """Passes over one window that a method asks of a stand-in for a video of so many latents."""
+    model.passes = 0.0
+    try:
+        with torch.inference_mode():
+            for _ in method.generate(model, model.encode(["-"]), latents, parameters, Silence(0), Trace()):
+                pass
+    except Exception:  # replaces attention that a stand-in does not have: all frames at once, all levels
+        return 2 * model.solver.num_levels * latents / model.window
+    return model.passes
 
 
 def measured(folder: Path) -> float | None:

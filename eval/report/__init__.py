@@ -26,6 +26,8 @@ FIGURES = {
     "drift": "Similarity to the first window over time; bands are 95 % intervals of the mean over prompts.",
     "consistency_motion": "Overall score against motion: a frozen picture stands in the upper left corner.",
     "cost_quality": "Overall score against seconds per frame.",
+    "memory": "Largest peak memory of the videos of each length; a method that streams needs no more for more frames.",
+    "levels": "Noise levels that the windows of one video read, from the lowest to the highest, guidance included.",
     "reflection": "Self-reflection in the video with the most searches: scores, candidates and what was adopted.",
     "foresight": "The consistency score of noisy frames against that of the same frames when they are clean.",
 }
@@ -79,13 +81,17 @@ def gallery(suite: Path, scores: pd.DataFrame, entries: Sequence[str] | None = N
     records = []
     for fact in facts.to_dict("records"):
         key = (fact["base"], fact["entry"], fact["prompt_id"], fact["seed"])
-        path = Path(fact["path"]).with_suffix(".mp4").relative_to(suite)
+        path = Path(fact["path"]).relative_to(suite)
         keep = ("base", "entry", "label", "prompt_id", "prompt", "seed", "frames", "fps", "model_calls", "wall_seconds")
         records.append(
             {name: _plain(fact[name]) for name in (*keep, "control", "frames_sha256", "version")}
-            | {"src": quote(f"../{path.as_posix()}"), "scores": values.get(key, {})}
+            | {"src": _link(path.with_suffix(".mp4")), "sidecar": _link(path), "scores": values.get(key, {})}
         )
     return records
+
+
+def _link(path: Path) -> str:
+    return quote(f"../{path.as_posix()}")
 
 
 def _environment() -> Environment:

@@ -69,6 +69,7 @@ function facts(video) {
   const cost = [`${video.frames} frames`, `${video.fps} fps`];
   if (video.model_calls !== null) cost.push(`${video.model_calls} calls`);
   if (video.wall_seconds !== null) cost.push(`${fixed(video.wall_seconds, 1)} s`);
+  if (video.version) cost.push(`version ${video.version}`);
   if (video.frames_sha256) cost.push(`frames ${video.frames_sha256.slice(0, 8)}`);
   return [scores, cost].map((parts) => parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · "));
 }
@@ -85,7 +86,10 @@ function card(video) {
     failed.textContent = "This video is missing or cannot be played.";
     element.replaceWith(failed);
   });
-  element.addEventListener("loadeddata", () => place(element));
+  element.addEventListener("loadeddata", () => {
+    element.classList.toggle("tiny", element.videoWidth < 160); // its pixels are to be seen, not blurred
+    place(element);
+  });
   const name = document.createElement("h3");
   name.textContent = video.label;
   if (video.control) {
@@ -93,7 +97,11 @@ function card(video) {
     mark.textContent = " control";
     name.append(mark);
   }
-  box.append(element, name, ...facts(video).map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+  const paragraphs = facts(video).map((text) => Object.assign(document.createElement("p"), { textContent: text }));
+  const sidecar = Object.assign(document.createElement("a"), { href: video.sidecar, textContent: "all facts" });
+  sidecar.setAttribute("aria-label", `All facts of this video: ${video.label}`);
+  paragraphs.at(-1).append(" · ", sidecar);
+  box.append(element, name, ...paragraphs);
   return { box, element, video };
 }
 

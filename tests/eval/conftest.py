@@ -99,7 +99,8 @@ def made_up_trace(seed: int) -> dict[str, list[dict]]:
         for i in range(10)
     ]  # fmt: skip
     clean = [{"frame": 4 * i, "score": float(early[i] + rng.normal(0.03, 0.01))} for i in range(10)]
-    return {"reflection": events, "consistency": clean}
+    levels = [{"stage": "zigzag", "lowest": 2, "highest": 9, "windows": 7}]
+    return {"reflection": events, "consistency": clean, "levels": levels}
 
 
 def made_up_sidecars(root: Path, scores: pd.DataFrame, videos: bool = False) -> list[Path]:

@@ -131,6 +131,17 @@ def test_the_next_prompt_is_shown_as_text_and_a_missing_video_says_so(page):
     assert page.js("document.querySelectorAll('video').length") == 4
 
 
+def test_each_video_links_to_its_sidecar(page, suite):
+    links = page.js("[...document.querySelectorAll('article a')].map(a => a.getAttribute('href'))")
+    assert len(links) == 5 and all((suite / "report" / link).is_file() for link in links)
+
+
+def test_a_narrow_screen_needs_no_scrolling_sideways(page):
+    page.call("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
+    assert page.js("document.documentElement.scrollWidth") <= 400
+    page.call("Emulation.clearDeviceMetricsOverride")
+
+
 def test_light_and_dark(page):
     back = "getComputedStyle(document.body).backgroundColor"
     before = page.js(back)

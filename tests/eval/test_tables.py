@@ -141,7 +141,9 @@ def test_every_figure_draws_every_entry(tmp_path, facts):
     for draw in (plots.reflection, plots.foresight):  # about videos, not entries
         assert "reflects" not in draw(one, facts[facts["entry"] == "miga"], tmp_path / draw.__name__)[0].read_text()
         assert "reflects" in draw(one, facts[facts["entry"] == "static"], tmp_path / draw.__name__)[0].read_text()
-    for draw in (plots.comparison, plots.consistency_motion, plots.cost_quality, plots.drift):
+    assert "zigzag" in plots.levels(one, facts[facts["entry"] == "miga"], tmp_path / "levels")[0].read_text()
+    assert "no method here" in plots.levels(one, facts[facts["entry"] == "static"], tmp_path / "none")[0].read_text()
+    for draw in (plots.comparison, plots.consistency_motion, plots.cost_quality, plots.drift, plots.memory):
         svg, _ = draw(scores, facts, tmp_path / draw.__name__)
         text = svg.read_text()
         assert all(label in text for label, *_ in ENTRIES.values()), draw.__name__

@@ -55,6 +55,8 @@ PLOTS = [
     "drift",
     "consistency_motion",
     "cost_quality",
+    "memory",
+    "levels",
     "reflection",
     "foresight",
 ]
@@ -121,9 +123,11 @@ def generation_digest(wildcards):
 
 
 def weights_of(wildcards):
-    """Weights that the repository ships for a base model; others are checked by their digest in the sidecars."""
-    folder = ROOT / "miga" / "sprites" / "weights" / SUITE.bases[wildcards.base].model
-    return sorted(str(path.relative_to(ROOT)) for path in folder.rglob("*.safetensors"))
+    """Weights in a folder that the suite names, or that the repository ships; others are checked by their digest in
+    the sidecars."""
+    model = SUITE.bases[wildcards.base].model
+    folder = model if Path(model).is_dir() else f"miga/sprites/weights/{model}"
+    return sorted(map(str, Path(folder).rglob("*.safetensors")))
 
 
 def scoring_digest():
