@@ -1,6 +1,6 @@
 """Model calls, seconds a frame and peak memory of every method against the number of frames.
 
-    python benchmarks/methods.py --model sprites-unet --frames 64 256 1024 --methods miga fifo_diffusion
+    python benchmarks/methods.py --model sprites-unet --model-param num_levels=8 --frames 64 256 1024 --methods miga
 
 Each measurement is a process of its own, so that peaks do not add up. Frames are decoded and thrown away. Memory is the
 peak of the process (CUDA: of the device's allocator) above what it was when the model stood ready; calls are
@@ -16,6 +16,7 @@ import sys
 import time
 
 from miga import methods, models
+from miga.cli import key_values
 from miga.methods import Trace
 from miga.noise import KeyedNoise
 from miga.run import PeakMemory
@@ -38,9 +39,9 @@ def original_calls(name: str, num_latents: int, window: int, levels: int) -> int
     return None
 
 
-def measure(model_name: str, name: str, frames: int) -> dict:
-    """One video, in this process."""
-    method, model = methods.get(name), models.load(model_name)
+def measure(model_name: str, options: list[str], name: str, frames: int) -> dict:
+    """One video, in this process; `options` of the base model as key=value."""
+    method, model = methods.get(name), models.load(model_name, **key_values([options]))
     texts, num_latents = model.encode([PROMPT]), model.latent_frames(frames)
     decoder, shown = model.decoder(), 0
     memory = PeakMemory(model.device)
@@ -68,18 +69,19 @@ def row(found: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="sprites-unet", help="a registered base model, or a directory of one")
+    parser.add_argument("--model-param", nargs="*", default=[], help="options of the base model, as key=value")
     parser.add_argument("--frames", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--methods", nargs="+", default=[n for n in methods.names() if not methods.get(n).card.control])
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(measure(args.model, args.methods[0], args.frames[0])))
+        print(json.dumps(measure(args.model, args.model_param, args.methods[0], args.frames[0])))
         return
     print("| " + " | ".join(HEADER) + " |\n" + "|---" * len(HEADER) + "|", flush=True)
     for name in args.methods:
         for frames in args.frames:
             command = [sys.executable, __file__, "--one", "--model", args.model]
-            command += ["--methods", name, "--frames", str(frames)]
+            command += ["--model-param", *args.model_param, "--methods", name, "--frames", str(frames)]
             ran = subprocess.run(command, capture_output=True, text=True)
             if ran.returncode:
                 print(f"| {name} | {frames} | failed: {ran.stderr.strip().splitlines()[-1]} |", flush=True)
