@@ -166,14 +166,15 @@ class UNetAndText(nn.Module):
         return self.probes(inside, end.flatten(2, 3), motions, cells)
 
 
-def noise_weights(alphas: torch.Tensor) -> torch.Tensor:
+def noise_weights(alphas: torch.Tensor, power: float) -> torch.Tensor:
     """Weight of the noise-prediction loss at each timestep (1000,), from the signal-to-noise ratio r.
 
-    5 / r where r > 5 (min-SNR), so that fine detail does not rule the loss, and 1 / r where r < 1, which is the error
-    of the predicted clip: what a caption decides is decided there, and hardly shows in the error of the noise.
+    5 / r where r > 5 (min-SNR), so that fine detail does not rule the loss, and r ** -power where r < 1: what a
+    caption decides is decided there, and hardly shows in the error of the noise. Power 1 is the error of the predicted
+    clip.
     """
     ratio = alphas / (1 - alphas)
-    return ratio.clamp(max=5) / ratio / ratio.clamp(max=1)
+    return ratio.clamp(max=5) / ratio * ratio.clamp(max=1) ** -power
 
 
 def train_unet(
@@ -190,7 +191,7 @@ def train_unet(
 ) -> UNetAndText:
     """Noise prediction on cached latents, one noise level a clip, the text tower and the probes trained along.
 
-    `start` is a folder of weights to go on from.
+    What moves where is learned first, then what it looks like. `start` is a folder of weights to go on from.
     """
     latents = _latent_cache(partial(encode_clips, vae), folder / "latents", clips, schedule.seed)
     latents = latents * vae.config.scaling_factor
@@ -204,7 +205,7 @@ def train_unet(
         text = CLIPTextModel.from_pretrained(start, subfolder="text_encoder", dtype=torch.float32)
     network = UNetAndText(for_training(unet), text).to(device)
     alphas = ddim_config().alphas_cumprod
-    weights = noise_weights(alphas)
+    composition, appearance = (noise_weights(alphas, power) for power in (1.0, 0.5))
 
     def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
         picked = torch.randint(len(latents), (batch,), generator=generator)
@@ -220,6 +221,7 @@ def train_unet(
             output = network(noisy.to(device), timesteps.to(device), clip_ids(tokenizer, captions).to(device))
         error = (output.float() - target.to(device)).square().mean(dim=(1, 2, 3, 4))
         probed = network.probe(motions_asked(captions).to(device), places[picked].to(device))
+        weights = composition if step < 0.8 * schedule.steps else appearance
         return (error * weights[timesteps].to(device)).mean() + probed
 
     return fit(network, loss_of, schedule, folder, until=until)

@@ -33,7 +33,7 @@ SIDE = world.SIZE // 16  # tokens along a side: 8x in the autoencoder, 2x in the
 ENCODED = 32  # clips that are rendered and encoded together
 CHANNELS = 8
 PIPELINE = "WanPipeline"
-IMAGE_STEPS, VIDEO_STEPS = 1400, 2200
+IMAGE_STEPS, VIDEO_STEPS = 1400, 4000
 CROP, FRAMES_SEEN = 32, 9  # what the autoencoder mostly trains on: pixels along a side, and frames
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
