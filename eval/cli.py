@@ -8,6 +8,8 @@ from typing import Literal
 import pandas as pd
 from tyro.conf import Positional
 
+from eval.cards import VBENCH
+
 
 def score(
     folder: Positional[Path],
@@ -16,6 +18,7 @@ def score(
     backend: Literal["fast", "official"] = "fast",
     weights: Path | None = None,
     python: Path | None = None,
+    dimensions: tuple[str, ...] = VBENCH,
     device: str | None = None,
 ) -> int:
     """Score videos that anybody made: a row per video and dimension, with a value or the reason why there is none.
@@ -26,27 +29,38 @@ def score(
         protocol: VBench's four dimensions on whole videos, or on clips of two seconds.
         backend: Our scorer, or the vbench package in its own environment; the numbers are the same.
         weights: Folder laid out as the package's cache; default $VBENCH_CACHE_DIR or ~/.cache/vbench.
-        python: The official backend's own python (`python -m eval.vbench.official DIR` builds its environment).
+        python: The python of the environment with the vbench package, default $VBENCH_PYTHON
+            (`python -m eval.vbench.official DIR` builds it); the fast backend takes the code of AMT from there.
+        dimensions: Of the official backend, which also knows dynamic_degree, aesthetic_quality, imaging_quality.
         device: cpu or cuda; default: cuda where it is there.
     """
     import torch
 
     from eval import scores
-    from eval.vbench import backbones, long, official
+    from eval.vbench import backbones, long, official, prompts
+    from eval.vbench import weights as files
     from eval.vbench.score import foreign, score_video
 
     videos = foreign(folder)
+    for sentence in prompts.unlike([path for path, _ in videos]):
+        print(f"note: {sentence}")
+    python = python or official.python()
     if backend == "official":
         if protocol != "vbench" or python is None:
             raise ValueError("the official backend scores the protocol vbench and needs --python, its environment's")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         paths = {str(path): path for path, _ in videos}
-        found = official.score(paths, python, weights, device=device)
-        rows = [identity | row for path, identity in videos for (name, _), row in found.items() if name == str(path)]
+        found = official.score(paths, python, weights, dimensions, device)
+        rows = [identity | found[str(path), dimension] for path, identity in videos for dimension in dimensions]
     else:
+        if dimensions != VBENCH:
+            raise ValueError("--dimensions is for the official backend; fast scores all of its own in one pass")
         scorer = {"vbench": score_video, "vbench-long": long.score_video}[protocol]
-        networks = backbones.load(weights, device)
+        networks = backbones.load(weights, device, official.package(python) if python else None)
         rows = [identity | row for path, identity in videos for row in scorer(path, networks)]
+    for file, path, words in files.inventory(weights):
+        if path and set(file.dimensions) & set(dimensions):
+            print(f"{Path(file.place).name}: {words}")
     table = pd.DataFrame(rows, columns=list(scores.COLUMNS))
     scores.write(table, out)
     for metric, part in table.groupby("metric", sort=False):

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 
 from miga import config
 from miga.digest import ROOT
@@ -22,7 +23,7 @@ def doctor(suite: str = "auto") -> int:
     Args:
         suite: A suite by name or path; auto: the one that `snakemake` would take here.
     """
-    findings = [*machine(), *packages(), *of_suite(suite)]
+    findings = [*machine(), *packages(), *of_suite(suite), *vbench(suite)]
     for state, what, details in findings:
         print(f"{state:<8} {what:<22} {details}")
     missing = [what for state, what, _ in findings if state == BAD]
@@ -88,3 +89,13 @@ def of_suite(name: str) -> Iterator[Finding]:
             yield GOOD, entry, method.card.summary
         except (ValueError, ImportError, AttributeError) as error:
             yield BAD, entry, " ".join(str(error).split())
+
+
+def vbench(suite: str = "auto") -> Iterator[Finding]:
+    """The weights of VBench's networks; only a suite that looks through them misses what is not there."""
+    from eval.vbench.weights import FILES, inventory
+
+    wanted = config.load_experiment(config.choose_suite(suite)[0], ROOT).suite.backbones == "vbench"
+    for file, path, words in inventory():
+        absent = BAD if wanted and file in FILES else NOTE
+        yield GOOD if path and "NOT" not in words else absent, Path(file.place).name, words

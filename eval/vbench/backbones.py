@@ -1,6 +1,6 @@
 """VBench's own networks and preprocessing, without its package and without torchvision.
 
-Weights lie where the package looks for them, below $VBENCH_CACHE_DIR (default ~/.cache/vbench):
+Weights lie where the package looks for them (`weights.py`):
 
     dino_model/dino_vitbase16_pretrain.pth   DINO ViT-B/16 (Caron et al. 2021), subject consistency
     clip_model/ViT-B-32.pt                   CLIP ViT-B/32 (Radford et al. 2021), background consistency
@@ -16,13 +16,11 @@ import hashlib
 import importlib
 import importlib.util
 import math
-import os
 import pickle
 import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -32,6 +30,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from eval.vbench.score import Backbones
+from eval.vbench.weights import digest, located
 
 Frames = UInt8[Tensor, "n height width 3"]
 Weights = dict[str, Tensor]
@@ -41,27 +40,6 @@ CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711
 SIDE = 224  # pixels of the short side after resizing
 BATCH = 8  # frames at once through DINO and CLIP
 PAIRS = 4  # pairs of frames at once through AMT
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of weights: its place below the cache, where it comes from, and its checksum where one is published."""
-
-    place: str
-    url: str
-    sha256: str | None = None
-
-
-DINO_FILE = File(
-    "dino_model/dino_vitbase16_pretrain.pth",
-    "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
-)
-CLIP_SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
-CLIP_FILE = File(
-    "clip_model/ViT-B-32.pt", f"https://openaipublic.azureedge.net/clip/models/{CLIP_SHA256}/ViT-B-32.pt", CLIP_SHA256
-)
-AMT_FILE = File("amt_model/amt-s.pth", "https://huggingface.co/lalala125/AMT/resolve/main/amt-s.pth")
-FILES = (DINO_FILE, CLIP_FILE, AMT_FILE)
 
 
 def load(
@@ -75,7 +53,7 @@ def load(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dino, clip, amt = located(weights)
     package = _package(package)
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (dino, clip, amt)]
+    digests = [digest(path) for path in (dino, clip, amt)]
     return Backbones(
         protocol="vbench",
         version=hashlib.sha256("".join(digests).encode()).hexdigest()[:12],
@@ -84,23 +62,6 @@ def load(
         interpolate=interpolator(amt, package, device),
         device=device,
     )
-
-
-def cache() -> Path:
-    """Where the vbench package keeps its weights."""
-    return Path(os.environ.get("VBENCH_CACHE_DIR") or Path.home() / ".cache/vbench")
-
-
-def located(weights: str | Path | None = None) -> list[Path]:
-    """The files of weights. The package reads DINO's from torch's own cache, so that place counts too."""
-    folder = Path(weights) if weights else cache()
-    places = {file: [folder / file.place] for file in FILES}
-    places[DINO_FILE].append(Path(torch.hub.get_dir()) / "checkpoints/dino_vitbase16_pretrain.pth")
-    found = {file: next((p for p in some if p.is_file() and p.stat().st_size), None) for file, some in places.items()}
-    if lacking := [file for file, path in found.items() if path is None]:
-        wanted = "; ".join(f"{folder / file.place} from {file.url}" for file in lacking)
-        raise ValueError(f"weights of VBench's networks are missing: {wanted}")
-    return list(found.values())
 
 
 # --- features ---------------------------------------------------------------------------------------------------------
@@ -116,8 +77,8 @@ def subject_features(path: Path, device: torch.device) -> Callable[[Frames], Flo
         images = _normalised(_resized(frames, "bilinear"), *IMAGENET)
         grid = [side // vit["patch.weight"].shape[-1] for side in images.shape[2:]]
         tokens = _embedded(vit, images, _dino_positions(vit["positions"], *grid))
-        tokens = _blocks(vit, tokens, heads=12, eps=1e-6, activation=F.gelu)
-        return _norm(vit, "final", tokens[:, 0], 1e-6)
+        token = _blocks(vit, tokens, heads=12, eps=1e-6, activation=F.gelu)
+        return _norm(vit, "final", token, 1e-6)
 
     return features
 
@@ -135,8 +96,8 @@ def background_features(path: Path, device: torch.device) -> Callable[[Frames], 
     def features(frames: Frames) -> Tensor:
         images = _normalised(_cropped(_resized(frames, "bicubic")), *CLIP)
         tokens = _norm(vit, "first", _embedded(vit, images, vit["positions"]), 1e-5)
-        tokens = _blocks(vit, tokens, heads, eps=1e-5, activation=lambda x: x * torch.sigmoid(1.702 * x))
-        return _norm(vit, "final", tokens[:, 0], 1e-5) @ vit["projection"]
+        token = _blocks(vit, tokens, heads, eps=1e-5, activation=lambda x: x * torch.sigmoid(1.702 * x))
+        return _norm(vit, "final", token, 1e-5) @ vit["projection"]
 
     return features
 
@@ -182,18 +143,26 @@ def _embedded(vit: Weights, images: Float[Tensor, "n 3 h w"], positions: Tensor)
 
 
 def _blocks(vit: Weights, tokens: Float[Tensor, "n tokens d"], heads: int, eps: float, activation: Callable) -> Tensor:
-    """Pre-norm transformer blocks."""
-    for i in range(sum(name.endswith(".qkv.weight") for name in vit)):
-        tokens = tokens + _attention(vit, i, _norm(vit, f"{i}.norm1", tokens, eps), heads)
+    """The class token (n, d) after pre-norm transformer blocks; the last block works for that token alone."""
+    depth = sum(name.endswith(".qkv.weight") for name in vit)
+    for i in range(depth):
+        normed = _norm(vit, f"{i}.norm1", tokens, eps)
+        if i == depth - 1:
+            tokens = tokens[:, :1]
+        tokens = tokens + _attention(vit, i, normed, tokens.shape[1], heads)
         hidden = activation(_linear(vit, f"{i}.up", _norm(vit, f"{i}.norm2", tokens, eps)))
         tokens = tokens + _linear(vit, f"{i}.down", hidden)
-    return tokens
+    return tokens[:, 0]
 
 
-def _attention(vit: Weights, i: int, tokens: Float[Tensor, "n tokens d"], heads: int) -> Tensor:
-    n, length, width = tokens.shape
-    q, k, v = _linear(vit, f"{i}.qkv", tokens).reshape(n, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-    mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, length, width)
+def _attention(vit: Weights, i: int, tokens: Float[Tensor, "n tokens d"], queries: int, heads: int) -> Tensor:
+    """What the first `queries` tokens gather from all."""
+    n, _, width = tokens.shape
+    weight, bias = vit[f"{i}.qkv.weight"], vit[f"{i}.qkv.bias"]
+    q = F.linear(tokens[:, :queries], weight[:width], bias[:width])
+    k, v = F.linear(tokens, weight[width:], bias[width:]).chunk(2, -1)
+    q, k, v = (x.reshape(n, -1, heads, width // heads).transpose(1, 2) for x in (q, k, v))
+    mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, queries, width)
     return _linear(vit, f"{i}.out", mixed)
 
 
@@ -312,7 +281,9 @@ class _Placeholder(dict):
 
 def interpolator(path: Path, package: Path, device: torch.device) -> Callable[[Frames, Frames], Frames]:
     """AMT-S: the frame half-way between two frames, cut (not rounded) to whole grey levels as VBench does."""
-    network = _amt(path, package).to(device)
+    network = amt(package)
+    network.load_state_dict(_checkpoint(path))
+    network = network.eval().to(device)
 
     @_in_batches(PAIRS)
     def interpolate(before: Frames, after: Frames) -> Frames:
@@ -329,14 +300,13 @@ def interpolator(path: Path, package: Path, device: torch.device) -> Callable[[F
     return interpolate
 
 
-def _amt(path: Path, package: Path) -> torch.nn.Module:
+def amt(package: Path) -> torch.nn.Module:
+    """AMT-S as the wheel configures it, with random weights."""
     with _only_amt(package):
         config = yaml.safe_load((package / "third_party/amt/cfgs/AMT-S.yaml").read_text())["network"]
         module, name = config["name"].rsplit(".", 1)
         module = module if module.startswith("vbench.") else f"vbench.third_party.amt.{module}"
-        network = getattr(importlib.import_module(module), name)(**config["params"])
-    network.load_state_dict(_checkpoint(path))
-    return network.eval()
+        return getattr(importlib.import_module(module), name)(**config["params"])
 
 
 def _package(package: str | Path | None) -> Path:

@@ -10,10 +10,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from eval.cards import VBENCH
 from eval.tables import one_protocol
+from eval.vbench.official import SCALES
 
 POOLED = ("subject_consistency", "background_consistency")  # averaged over all frames, the others over videos
 
@@ -40,11 +42,9 @@ def eval_results(scores: pd.DataFrame) -> dict[str, list[Any]]:
         if rows["value"].isna().any():
             lost = rows[rows["value"].isna()].iloc[0]
             raise ValueError(f"{dimension}: {lost['prompt_id']}, seed {lost['seed']} has no value: {lost['reason']}")
-        aggregate = rows["value"].mean()
-        if dimension in POOLED and rows["series"].notna().all():
-            aggregate = sum(map(sum, rows["series"])) / sum(map(len, rows["series"]))
+        aggregate = np.average(rows["value"], weights=rows["frames"] - 1 if dimension in POOLED else None)
         items = [
-            {"video_path": f"{row.prompt_id}-{row.seed}.mp4", "video_results": float(row.value)}
+            {"video_path": f"{row.prompt_id}-{row.seed}.mp4", "video_results": row.value * SCALES.get(dimension, 1.0)}
             for row in rows.sort_values(["prompt_id", "seed"]).itertuples()
         ]
         found[str(dimension)] = [float(aggregate), items]

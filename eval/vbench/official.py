@@ -1,6 +1,7 @@
 """The official scorer: the `vbench` package, unpatched, in an environment of its own.
 
-    python -m eval.vbench.official DIR     builds that environment below DIR
+    python -m eval.vbench.official DIR                                         builds that environment in DIR
+    VBENCH_PYTHON=DIR/bin/python pytest tests/eval/test_vbench_official.py     compares its numbers with ours
 
 It is slow, and its memory grows with the length of a video; `score.py` with `backbones.py` gives the same numbers.
 """
@@ -20,7 +21,7 @@ from typing import Any
 
 from eval import video
 from eval.cards import VBENCH
-from eval.vbench.backbones import DINO_FILE, located
+from eval.vbench.weights import DINO, digest, located, needed
 
 PACKAGE = "vbench-0.1.5"
 RECIPE = Path(__file__).parents[2] / "workflow/envs"
@@ -40,6 +41,22 @@ def build(folder: str | Path) -> Path:
     return python
 
 
+def python() -> Path | None:
+    """The python of that environment as $VBENCH_PYTHON names it."""
+    named = os.environ.get("VBENCH_PYTHON")
+    return Path(named) if named else None
+
+
+def package(python: str | Path) -> Path:
+    """The folder of the installed package of an environment, named by its python."""
+    found = list(Path(python).parents[1].glob("lib/python*/site-packages/vbench"))
+    if not found:
+        raise ValueError(
+            f"{python}: no vbench package beside it; `python -m eval.vbench.official DIR` installs it in DIR"
+        )
+    return found[0]
+
+
 def score(
     videos: Mapping[str, Path],
     python: str | Path,
@@ -52,8 +69,8 @@ def score(
     Videos that the package would stumble over are rows with a reason and are not given to it. `ValueError` with the
     package's last words where it fails.
     """
-    files = located(weights)
-    version = f"{PACKAGE}+{hashlib.sha256(b''.join(path.read_bytes() for path in files)).hexdigest()[:12]}"
+    files = located(weights, needed(dimensions))
+    version = f"{PACKAGE}+{hashlib.sha256(''.join(map(digest, files)).encode()).hexdigest()[:12]}"
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     whole: dict[str, int] = {}
     for name, path in videos.items():
@@ -69,27 +86,15 @@ def score(
             }  # fmt: skip
     chosen = [name for name in videos if rows[name, dimensions[0]]["reason"] is None] if dimensions else []
     if chosen:
-        for (name, dimension), value in _run(videos, chosen, python, files, dimensions, device).items():
+        for (name, dimension), value in _run(videos, chosen, python, weights, dimensions, device).items():
             rows[name, dimension]["value"] = value / SCALES.get(dimension, 1)
     return rows
 
 
-def _run(videos, chosen, python, files: Sequence[Path], dimensions, device) -> dict[tuple[str, str], float]:
-    """Give the package a fresh folder of links, named so that its name parsing finds nothing to parse."""
+def _run(videos, chosen, python, weights, dimensions, device) -> dict[tuple[str, str], float]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        links = {f"{number:06}.mp4": name for number, name in enumerate(chosen)}
-        for link, name in links.items():
-            _link(folder / "videos" / link, videos[name])
-        checkpoint = folder / "torch/hub/checkpoints" / Path(DINO_FILE.place).name
-        _link(checkpoint, files[0])  # where the package really reads DINO from, whatever path it was given
-        job = {
-            "videos": str(folder / "videos"), "output": str(folder / "output"), "name": "run", "device": device,
-            "dimensions": list(dimensions), "weights": str(files[1].parents[1].resolve()),
-            "torch_home": str(folder / "torch"),
-        }  # fmt: skip
-        (folder / "job.json").write_text(json.dumps(job))
-        (folder / "output").mkdir()
+        links = lay_out(folder, {name: videos[name] for name in chosen}, weights, dimensions, device)
         done = subprocess.run(
             [str(python), str(RUNNER), str(folder / "job.json")], capture_output=True, text=True, cwd=folder,
             env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
@@ -103,6 +108,31 @@ def _run(videos, chosen, python, files: Sequence[Path], dimensions, device) -> d
         for dimension in dimensions
         for item in found[dimension][1]
     }
+
+
+def lay_out(
+    folder: Path, videos: Mapping[str, Path], weights: str | Path | None, dimensions: Sequence[str], device: str
+) -> dict[str, str]:
+    """Write folder/job.json for `runner.py`, and the folders it names; returns the name of each video by its link.
+
+    The package gets links, named so that its name parsing finds nothing to parse.
+    """
+    links = {f"{number:06}.mp4": name for number, name in enumerate(videos)}
+    for link, name in links.items():
+        _link(folder / "videos" / link, videos[name])
+    files = needed(dimensions)
+    for file, path in zip(files, located(weights, files), strict=True):
+        _link(folder / "weights" / file.place, path)
+        if file is DINO:  # where the package really reads it from, whatever path it was given
+            _link(folder / "torch/hub/checkpoints" / Path(file.place).name, path)
+    job = {
+        "videos": str(folder / "videos"), "output": str(folder / "output"), "name": "run", "device": device,
+        "dimensions": list(dimensions), "weights": str(folder / "weights"),
+        "torch_home": str(folder / "torch"),
+    }  # fmt: skip
+    (folder / "job.json").write_text(json.dumps(job))
+    (folder / "output").mkdir()
+    return links
 
 
 def _link(link: Path, target: Path) -> None:

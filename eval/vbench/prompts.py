@@ -66,17 +66,24 @@ def preflight(
     yield from (f"{text!r} is in the list of prompts twice: both share their files" for text in twice)
     yield from (f"{name}: is missing" for name in sorted(wanted - present))
     yield from (f"{name}: is not the video of any prompt" for name in sorted(present - wanted))
+    yield from unlike([folder / name for name in sorted(wanted & present)], shortest)
+
+
+def unlike(paths: Sequence[Path], shortest: int = 3) -> Iterator[str]:
+    """A sentence for every video that is unreadable, too short, of 10 bits, or unlike most of the others."""
     known: dict[str, video.Facts] = {}
-    for name in sorted(wanted & present):
+    for path in paths:
         try:
-            known[name] = facts = video.facts(folder / name)
+            known[path.name] = facts = video.facts(path)
         except video.VideoError as error:
-            yield f"{name}: {error}"
+            yield f"{path.name}: {error}"
             continue
         if facts.bits > 8:
-            yield f"{name}: {facts.bits} bits per channel: decoders disagree on such video"
+            yield f"{path.name}: {facts.bits} bits per channel: decoders disagree on such video"
+        if facts.variable_rate:
+            yield f"{path.name}: its frame rate varies"
         if 0 < facts.frames < shortest:
-            yield f"{name}: {facts.frames} frames are too few"
+            yield f"{path.name}: {facts.frames} frames are too few"
     for what, value in (
         ("frames per second", lambda facts: round(facts.fps, 3)),
         ("size", lambda facts: f"{facts.width}x{facts.height}"),

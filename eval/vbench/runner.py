@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 
-def main(job):
+def prepare(job):
+    """Say where the weights are and make torchvision importable; once in a process."""
     os.environ["VBENCH_CACHE_DIR"] = job["weights"]
     os.environ["TORCH_HOME"] = job["torch_home"]
     os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # AMT's file holds more than tensors
@@ -21,6 +22,11 @@ def main(job):
         schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
         for operator in ("torchvision::nms", "torchvision::qnms"):
             torch.library.define(operator, schema)
+
+
+def evaluate(job):
+    """Every dimension of the job on every video of its folder, as the package does it."""
+    import torch
     import vbench
 
     # a torch.device, never a string: with the string "cuda" the package scales videos by the free memory
@@ -33,4 +39,6 @@ def main(job):
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text()))
+    job = json.loads(Path(sys.argv[1]).read_text())
+    prepare(job)
+    evaluate(job)

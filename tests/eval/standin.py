@@ -1,14 +1,18 @@
-"""Small random weights laid out as the vbench package expects them, and a textbook DINO for its hub folder."""
+"""Videos and random weights, laid out as the vbench package expects them, and a textbook DINO for its hub folder."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
-# Stands for facebookresearch/dino's hubconf.py: the published architecture written plainly, attention spelled out.
-HUBCONF = """
-dependencies = ["torch"]
+Weights = dict[str, torch.Tensor]
+
+# Stands for facebookresearch/dino: the published architecture written plainly, attention spelled out.
+VISION_TRANSFORMER = """
 import math
 import torch
 from torch import nn
@@ -69,6 +73,11 @@ class ViT(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.norm(x)[:, 0]
+"""
+HUBCONF = """
+dependencies = ["torch"]
+import torch
+from vision_transformer import ViT
 
 def dino_vitb16(pretrained=True, **kwargs):
     url = "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth"
@@ -80,7 +89,16 @@ def dino_vitb16(pretrained=True, **kwargs):
 """
 
 
-def scaled(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, torch.Tensor]:
+def panning(frames: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A smooth random picture that moves under a little noise."""
+    rng = np.random.default_rng(seed)
+    picture = gaussian_filter(rng.normal(size=(height + 30, width + 30, 3)), (6, 6, 0))
+    picture = 255 * (picture - picture.min()) / np.ptp(picture)
+    views = [picture[t : t + height, 2 * t : 2 * t + width] for t in range(frames)]
+    return np.stack([np.clip(view + rng.normal(0, 2, view.shape), 0, 255).astype(np.uint8) for view in views])
+
+
+def scaled(shapes: dict[str, tuple[int, ...]], seed: int) -> Weights:
     """Random weights of the size that keeps activations alive; norms near one."""
     draw = torch.Generator().manual_seed(seed)
     weights = {}
@@ -91,7 +109,7 @@ def scaled(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, torch.Ten
     return weights
 
 
-def dino(width: int = 96, depth: int = 2) -> dict[str, torch.Tensor]:
+def dino(width: int = 96, depth: int = 2) -> Weights:
     shapes = {"cls_token": (1, 1, width), "pos_embed": (1, 197, width), "norm.weight": (width,), "norm.bias": (width,)}
     shapes |= {"patch_embed.proj.weight": (width, 3, 16, 16), "patch_embed.proj.bias": (width,)}
     for i in range(depth):
@@ -109,11 +127,11 @@ def dino(width: int = 96, depth: int = 2) -> dict[str, torch.Tensor]:
     return scaled(shapes, 1)
 
 
-def clip(width: int = 128, depth: int = 2, text: int = 64) -> dict[str, torch.Tensor]:
+def clip(width: int = 128, depth: int = 2, text: int = 64, out: int = 32) -> Weights:
     """OpenAI's names; the text tower is there because its loader wants it."""
     shapes: dict[str, tuple[int, ...]] = {
-        "positional_embedding": (77, text), "text_projection": (text, 32), "token_embedding.weight": (64, text),
-        "ln_final.weight": (text,), "ln_final.bias": (text,), "logit_scale": (), "visual.proj": (width, 32),
+        "positional_embedding": (77, text), "text_projection": (text, out), "token_embedding.weight": (64, text),
+        "ln_final.weight": (text,), "ln_final.bias": (text,), "logit_scale": (), "visual.proj": (width, out),
         "visual.class_embedding": (width,), "visual.positional_embedding": (50, width),
         "visual.conv1.weight": (width, 3, 32, 32),
     }  # fmt: skip
@@ -122,8 +140,8 @@ def clip(width: int = 128, depth: int = 2, text: int = 64) -> dict[str, torch.Te
         for i in range(layers):
             block = f"{prefix}.resblocks.{i}"
             shapes |= {f"{block}.attn.in_proj_weight": (3 * size, size), f"{block}.attn.in_proj_bias": (3 * size,)}
-            for name, (out, into) in {"attn.out_proj": (1, 1), "mlp.c_fc": (4, 1), "mlp.c_proj": (1, 4)}.items():
-                shapes |= {f"{block}.{name}.weight": (out * size, into * size), f"{block}.{name}.bias": (out * size,)}
+            for name, (to, into) in {"attn.out_proj": (1, 1), "mlp.c_fc": (4, 1), "mlp.c_proj": (1, 4)}.items():
+                shapes |= {f"{block}.{name}.weight": (to * size, into * size), f"{block}.{name}.bias": (to * size,)}
             shapes |= {f"{block}.ln_{n}.{part}": (size,) for n in (1, 2) for part in ("weight", "bias")}
     return scaled(shapes, 2)
 
@@ -148,13 +166,49 @@ class Archive(torch.nn.Module):
         return x
 
 
-def lay_out(folder: Path, amt: dict[str, torch.Tensor]) -> Path:
-    """The package's cache with DINO's hub folder; `amt` is a state dict of AMT-S."""
+# Run by the package's own python: random weights of the optical flow and of the image quality network.
+OTHERS = """
+import sys
+import torch
+if torch.version.cuda is None:
+    for operator in ("torchvision::nms", "torchvision::qnms"):
+        torch.library.define(operator, "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+from easydict import EasyDict
+from pyiqa.archs.musiq_arch import MUSIQ
+from vbench.third_party.RAFT.core.raft import RAFT
+torch.manual_seed(0)
+flow = RAFT(EasyDict(small=False, mixed_precision=False, alternate_corr=False)).state_dict()
+torch.save({f"module.{name}": tensor for name, tensor in flow.items()}, sys.argv[1])
+torch.save(MUSIQ(pretrained=False).state_dict(), sys.argv[2])
+"""
+
+
+def lay_out_others(folder: Path, python: str) -> None:
+    """What dynamic_degree, imaging_quality and aesthetic_quality need, beside what `lay_out` wrote."""
+    linear, flow, quality = (
+        folder / place
+        for place in (
+            "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth",
+            "raft_model/models/raft-things.pth",
+            "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth",
+        )
+    )
+    for path in (linear, flow, quality):
+        path.parent.mkdir(parents=True)
+    subprocess.run([python, "-c", OTHERS, str(flow), str(quality)], check=True, capture_output=True)
+    torch.save(scaled({"weight": (1, 768), "bias": (1,)}, 3), linear)
+    torch.jit.script(Archive(clip(out=768))).save(str(folder / "clip_model/ViT-L-14.pt"))
+
+
+def lay_out(folder: Path, amt: Weights, dino: Weights, clip: Weights) -> Path:
+    """The package's cache with DINO's hub folder, from the state dicts of the three networks."""
     hub = folder / "dino_model/facebookresearch_dino_main"
     for place in (hub, folder / "clip_model", folder / "amt_model"):
         place.mkdir(parents=True)
-    (hub / "hubconf.py").write_text(HUBCONF)
-    torch.save(dino(), folder / "dino_model/dino_vitbase16_pretrain.pth")
-    torch.jit.script(Archive(clip())).save(str(folder / "clip_model/ViT-B-32.pt"))
+    code = {"hubconf": HUBCONF, "vision_transformer": VISION_TRANSFORMER, "utils": "# the stand-in needs none"}
+    for name, text in code.items():
+        (hub / f"{name}.py").write_text(text)
+    torch.save(dino, folder / "dino_model/dino_vitbase16_pretrain.pth")
+    torch.jit.script(Archive(clip)).save(str(folder / "clip_model/ViT-B-32.pt"))
     torch.save({"state_dict": amt, "epoch": 1}, folder / "amt_model/amt-s.pth")
     return folder

@@ -6,19 +6,21 @@ The comparison with the package runs where VBENCH_PYTHON names the python of its
 
 from __future__ import annotations
 
-import importlib
+import hashlib
 import os
 import pickle
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
-import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
 
 from eval.cards import VBENCH
-from eval.vbench import backbones, official
+from eval.vbench import backbones, official, weights
 from eval.vbench.score import score_video
+from eval.video import chunks
 from tests.eval import standin
 from tests.eval.conftest import write_video
 
@@ -26,24 +28,15 @@ PYTHON = os.environ.get("VBENCH_PYTHON")
 CPU = torch.device("cpu")
 
 
-def panning(frames: int, height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A smooth random picture that moves under a little noise."""
-    rng = np.random.default_rng(seed)
-    picture = gaussian_filter(rng.normal(size=(height + 30, width + 30, 3)), (6, 6, 0))
-    picture = 255 * (picture - picture.min()) / np.ptp(picture)
-    views = [picture[t : t + height, 2 * t : 2 * t + width] for t in range(frames)]
-    return np.stack([np.clip(view + rng.normal(0, 2, view.shape), 0, 255).astype(np.uint8) for view in views])
-
-
 @pytest.mark.parametrize("height, width", [(96, 160), (224, 224), (130, 90)])
 def test_subject_features_are_those_of_a_plain_dino(tmp_path, height, width):
     path = tmp_path / "dino.pth"
     torch.save(standin.dino(), path)
     scope: dict = {}
-    exec(standin.HUBCONF, scope)
+    exec(standin.VISION_TRANSFORMER, scope)
     plain = scope["ViT"](96, 2)
     plain.load_state_dict(standin.dino())
-    frames = torch.from_numpy(panning(3, height, width))
+    frames = torch.from_numpy(standin.panning(3, height, width))
     images = frames.permute(0, 3, 1, 2).float()
     short = min(height, width)
     size = [int(224 * side / short) for side in (height, width)]
@@ -89,7 +82,7 @@ def test_background_features_are_those_of_clip(tmp_path):
                 state[f"{theirs}.layer_norm{n}.{part}"] = weights[f"{ours}.ln_{n}.{part}"]
     lost = network.load_state_dict(state, strict=False)
     assert not lost.unexpected_keys and all("position_ids" in key for key in lost.missing_keys)
-    frames = torch.from_numpy(panning(2, 100, 130))
+    frames = torch.from_numpy(standin.panning(2, 100, 130))
     images = frames.permute(0, 3, 1, 2).float()
     images = torch.nn.functional.interpolate(images, size=[224, 291], mode="bicubic")[..., 34:258] / 255
     mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in backbones.CLIP)
@@ -102,22 +95,67 @@ def test_background_features_are_those_of_clip(tmp_path):
 def test_features_do_not_depend_on_the_batch(tmp_path):
     torch.save(standin.dino(), tmp_path / "dino.pth")
     features = backbones.subject_features(tmp_path / "dino.pth", CPU)
-    frames = torch.from_numpy(panning(11, 64, 64))
+    frames = torch.from_numpy(standin.panning(11, 64, 64))
     assert torch.allclose(features(frames), torch.cat([features(frame[None]) for frame in frames]), atol=1e-5)
 
 
 def test_missing_weights_are_all_named_with_their_addresses(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(ValueError) as error:
-        backbones.located(tmp_path)
-    for file in backbones.FILES:
+        weights.located(tmp_path)
+    for file in weights.FILES:
         assert file.place in str(error.value) and file.url in str(error.value)
-    for file in backbones.FILES[1:]:
+    for file in weights.FILES[1:]:
         (tmp_path / file.place).parent.mkdir()
         (tmp_path / file.place).write_bytes(b"x")
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
     (tmp_path / "hub/checkpoints/dino_vitbase16_pretrain.pth").write_bytes(b"x")  # the other place that counts
-    assert backbones.located(tmp_path)[0].parent.name == "checkpoints"
+    assert weights.located(tmp_path)[0].parent.name == "checkpoints"
+
+
+def test_the_inventory_compares_with_what_is_published(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for file in weights.FILES:
+        (tmp_path / file.place).parent.mkdir()
+        (tmp_path / file.place).write_bytes(b"x")
+    found = {file.place: (path, words) for file, path, words in weights.inventory(tmp_path)}
+    here = f"sha256 {hashlib.sha256(b'x').hexdigest()[:12]}"
+    assert found[weights.AMT.place][1].startswith(f"{here}, no published sha256")
+    assert found[weights.CLIP.place][1].startswith(f"{here}, NOT the published file")
+    missing = [place for place, (path, _) in found.items() if path is None]
+    assert missing == [file.place for file in weights.OFFICIAL]
+
+
+def test_a_fetched_file_is_compared_and_a_wrong_one_is_not_kept(tmp_path):
+    content = b"weights"
+    with served(content) as address:
+        good = weights.File("a/good.pth", address, (), hashlib.sha256(content).hexdigest())
+        wrong = weights.File("a/wrong.pth", address, (), "0" * 64)
+        weights.fetch([good], tmp_path, say=lambda words: None)
+        with pytest.raises(ValueError, match="the published one 000000000000"):
+            weights.fetch([wrong], tmp_path, say=lambda words: None)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["good.pth"]
+    with pytest.raises(ValueError, match=r"cannot be fetched .* put the file at .*other\.pth by hand"):
+        weights.fetch([weights.File("other.pth", address, ())], tmp_path, say=lambda words: None)
+
+
+@contextmanager
+def served(content: bytes):
+    """The address of a server on this machine that gives `content`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/file"
+        server.shutdown()
 
 
 class Config:
@@ -152,21 +190,22 @@ def test_damaged_or_wrong_weights_are_one_sentence(tmp_path, content):
         backbones.subject_features(path, CPU)
 
 
-@pytest.mark.skipif(not PYTHON, reason="VBENCH_PYTHON names no environment with the vbench package")
+official_only = pytest.mark.skipif(not PYTHON, reason="VBENCH_PYTHON names no environment with the vbench package")
+
+
+@official_only
 def test_fast_equals_the_package(tmp_path):
-    (package,) = Path(PYTHON).parents[1].glob("lib/python*/site-packages/vbench")
-    with backbones._only_amt(package):
-        module = importlib.import_module("vbench.third_party.amt.networks.AMT-S")
+    package = official.package(PYTHON)
     torch.manual_seed(0)
-    weights = standin.lay_out(tmp_path / "w", module.Model(corr_radius=3, corr_lvls=4, num_flows=3).state_dict())
+    folder = standin.lay_out(tmp_path / "w", backbones.amt(package).state_dict(), standin.dino(), standin.clip())
     shapes = {"wide": (9, 96, 160), "tall": (6, 130, 90), "square": (7, 224, 224)}
     videos = {
-        name: write_video(tmp_path / f"{name}.mp4", panning(*shape), pix_fmt="yuv420p")
+        name: write_video(tmp_path / f"{name}.mp4", standin.panning(*shape), pix_fmt="yuv420p")
         for name, shape in shapes.items()
     }
     (tmp_path / "empty.mp4").touch()
-    found = official.score(videos | {"empty": tmp_path / "empty.mp4"}, PYTHON, weights)
-    fast = backbones.load(weights, CPU, package)
+    found = official.score(videos | {"empty": tmp_path / "empty.mp4"}, PYTHON, folder)
+    fast = backbones.load(folder, CPU, package)
     tolerance = dict(zip(VBENCH, (1e-7, 1e-6, 1e-6, 1e-7), strict=True))
     for name, path in videos.items():
         for row in score_video(path, fast):
@@ -178,3 +217,23 @@ def test_fast_equals_the_package(tmp_path):
                 )
                 assert row["protocol"] == wanted["protocol"] == "vbench" and row["version"] != wanted["version"]
     assert found["empty", "motion_smoothness"]["reason"] == "empty file"
+
+
+@official_only
+def test_the_package_scores_the_other_dimensions(tmp_path):
+    package = official.package(PYTHON)
+    torch.manual_seed(0)
+    folder = standin.lay_out(tmp_path / "w", backbones.amt(package).state_dict(), standin.dino(), standin.clip())
+    others = ("dynamic_degree", "aesthetic_quality", "imaging_quality")
+    video = write_video(tmp_path / "a.mp4", standin.panning(4, 128, 160), pix_fmt="yuv420p")
+    with pytest.raises(ValueError, match="musiq_spaq_ckpt"):
+        official.score({"a": video}, PYTHON, folder, others)
+    standin.lay_out_others(folder, PYTHON)
+    found = {dimension: row for (_, dimension), row in official.score({"a": video}, PYTHON, folder, others).items()}
+    assert list(found) == list(others) and all(row["reason"] is None for row in found.values())
+    assert found["dynamic_degree"]["value"] in (0, 1)
+    linear = torch.load(folder / "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth")
+    features = backbones.background_features(folder / "clip_model/ViT-L-14.pt", CPU)
+    seen = torch.nn.functional.normalize(features(torch.cat(list(chunks(video)))), dim=-1)
+    wanted = (seen @ linear["weight"].T + linear["bias"]).mean().item() / 10
+    assert found["aesthetic_quality"]["value"] == pytest.approx(wanted, abs=1e-6)
