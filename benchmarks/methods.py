@@ -84,7 +84,8 @@ def main() -> None:
             command += ["--model-param", *args.model_param, "--methods", name, "--frames", str(frames)]
             ran = subprocess.run(command, capture_output=True, text=True)
             if ran.returncode:
-                print(f"| {name} | {frames} | failed: {ran.stderr.strip().splitlines()[-1]} |", flush=True)
+                said = ran.stderr.strip().splitlines() or [f"exit status {ran.returncode}"]  # killed: it says nothing
+                print(f"| {name} | {frames} | failed: {said[-1]} |", flush=True)
             else:
                 print(f"| {row(json.loads(ran.stdout.splitlines()[-1]))} |", flush=True)
 
