@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         module, function = COMMANDS[name][0].split(":")
         command = getattr(importlib.import_module(module), function)
         return tyro.cli(command, prog=f"miga {name}", args=words[len(name.split()) :]) or 0
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
         if os.environ.get("MIGA_DEBUG"):
             raise
         print(f"miga: {sentence(error)}", file=sys.stderr)

@@ -169,7 +169,7 @@ SPECS = {
             name="sprites-unet",
             label="Sprites-UNet",
             options=UNetOptions(
-                num_levels=32, height=64, width=64, window=16, fps=8, guidance_scale=5.0, features="sprites"
+                num_levels=32, height=64, width=64, window=16, fps=8, guidance_scale=2.5, features="sprites"
             ),
             licence=OURS,
             paper="",
