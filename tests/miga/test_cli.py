@@ -1,6 +1,7 @@
 """Bad input on the command line is one sentence and exit status 2; good input, however odd, gives a video."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -70,6 +71,19 @@ def test_bad_input_is_one_sentence(words, sentence, capsys):
     said = capsys.readouterr().err
     assert said.startswith("miga: ") and sentence in said
     assert said.count("\n") == 1
+
+
+def test_numbers_that_break_stop_the_video_and_leave_nothing(tmp_path, monkeypatch, capsys):
+    class Breaking(toy.ToyModel):
+        def denoise(self, latents, levels, text, guidance_scale=None):
+            good = super().denoise(latents, levels, text, guidance_scale)
+            return good if self.calls < 32 else good * float("nan")
+
+    monkeypatch.setattr(models, "load", lambda name, **options: Breaking(16))
+    words = ["--model", "toy", "--prompt", "a cat", "--frames", "8", "--out", str(tmp_path / "x.mp4")]
+    assert cli.main(["generate", "--method", "fifo_diffusion", *words]) == 2
+    assert re.search(r"sweep \d+ of the diagonal stage: frame \d+, now at level -?\d+\n$", capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_command_is_named_with_its_neighbour(capsys):
