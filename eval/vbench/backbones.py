@@ -31,6 +31,7 @@ from torch import Tensor
 
 from eval.vbench.score import Backbones
 from eval.vbench.weights import digest, located
+from eval.video import VideoError
 
 Frames = UInt8[Tensor, "n height width 3"]
 Weights = dict[str, Tensor]
@@ -40,6 +41,7 @@ CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711
 SIDE = 224  # pixels of the short side after resizing
 BATCH = 8  # frames at once through DINO and CLIP
 PAIRS = 4  # pairs of frames at once through AMT
+SMALLEST = 49  # pixels of each side that AMT needs: 64 after padding, of which its pyramid leaves one
 
 
 def load(
@@ -289,6 +291,8 @@ def interpolator(path: Path, package: Path, device: torch.device) -> Callable[[F
     def interpolate(before: Frames, after: Frames) -> Frames:
         first, second = (frames.permute(0, 3, 1, 2).float() / 255 for frames in (before, after))
         height, width = first.shape[2:]
+        if min(height, width) < SMALLEST:
+            raise VideoError(too_small(height, width))
         tall, wide = -height % 16, -width % 16
         padding = (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2)
         first, second = (F.pad(frames, padding, mode="replicate") for frames in (first, second))
@@ -298,6 +302,10 @@ def interpolator(path: Path, package: Path, device: torch.device) -> Callable[[F
         return (middle * 255).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
     return interpolate
+
+
+def too_small(height: int, width: int) -> str:
+    return f"{width}x{height} pixels: VBench's interpolator needs at least {SMALLEST} on each side"
 
 
 def amt(package: Path) -> torch.nn.Module:

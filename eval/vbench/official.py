@@ -21,6 +21,7 @@ from typing import Any
 
 from eval import video
 from eval.cards import VBENCH
+from eval.vbench.backbones import SMALLEST, too_small
 from eval.vbench.weights import DINO, digest, located, needed
 
 PACKAGE = "vbench-0.1.5"
@@ -74,14 +75,10 @@ def score(
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     whole: dict[str, int] = {}
     for name, path in videos.items():
-        try:
-            whole[name] = sum(len(chunk) for chunk in video.chunks(path))
-            reason = None if whole[name] > 2 else f"{whole[name]} frames: the package needs at least 3"
-        except video.VideoError as error:
-            reason = str(error)
+        whole[name], reason = _inspected(path, dimensions)
         for dimension in dimensions:
             rows[name, dimension] = {
-                "frames": whole.get(name, 0), "metric": dimension, "protocol": "vbench", "version": version,
+                "frames": whole[name], "metric": dimension, "protocol": "vbench", "version": version,
                 "value": None, "reason": reason, "series": None,
             }  # fmt: skip
     chosen = [name for name in videos if rows[name, dimensions[0]]["reason"] is None] if dimensions else []
@@ -89,6 +86,22 @@ def score(
         for (name, dimension), value in _run(videos, chosen, python, weights, dimensions, device).items():
             rows[name, dimension]["value"] = value / SCALES.get(dimension, 1)
     return rows
+
+
+def _inspected(path: Path, dimensions: Sequence[str]) -> tuple[int, str | None]:
+    """Frames of a video, and why the package would stumble over it."""
+    frames, height, width = 0, 0, 0
+    try:
+        for chunk in video.chunks(path):
+            height, width = chunk.shape[1:3]
+            frames += len(chunk)
+    except video.VideoError as error:
+        return 0, str(error)
+    if frames < 3:
+        return frames, f"{frames} frames: the package needs at least 3"
+    if "motion_smoothness" in dimensions and min(height, width) < SMALLEST:
+        return frames, too_small(height, width)
+    return frames, None
 
 
 def _run(videos, chosen, python, weights, dimensions, device) -> dict[tuple[str, str], float]:

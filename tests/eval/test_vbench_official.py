@@ -204,7 +204,9 @@ def test_fast_equals_the_package(tmp_path):
         for name, shape in shapes.items()
     }
     (tmp_path / "empty.mp4").touch()
-    found = official.score(videos | {"empty": tmp_path / "empty.mp4"}, PYTHON, folder)
+    write_video(tmp_path / "small.mp4", standin.panning(5, 48, 64), pix_fmt="yuv420p")
+    bad = {name: tmp_path / f"{name}.mp4" for name in ("empty", "small")}
+    found = official.score(videos | bad, PYTHON, folder)
     fast = backbones.load(folder, CPU, package)
     tolerance = dict(zip(VBENCH, (1e-7, 1e-6, 1e-6, 1e-7), strict=True))
     for name, path in videos.items():
@@ -217,6 +219,10 @@ def test_fast_equals_the_package(tmp_path):
                 )
                 assert row["protocol"] == wanted["protocol"] == "vbench" and row["version"] != wanted["version"]
     assert found["empty", "motion_smoothness"]["reason"] == "empty file"
+    assert "64x48 pixels" in found["small", "motion_smoothness"]["reason"]
+    assert all("64x48 pixels" in row["reason"] for row in score_video(bad["small"], fast))
+    least = write_video(tmp_path / "least.mp4", standin.panning(3, 49, 49))
+    assert all(row["reason"] is None for row in score_video(least, fast))
 
 
 @official_only

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from eval import cli, scores, video
 from eval.cards import VBENCH
+from eval.vbench import cli as commands
 from eval.vbench import export, long, prompts
 from eval.vbench.metrics import consistency, measures
 from eval.vbench.score import foreign, observe, score_video
@@ -137,6 +138,27 @@ def test_what_is_no_vbench_score_does_not_leave_under_its_name(scores):
         export.eval_results(holes)
 
 
+def test_the_command_exports_and_names_no_total(tmp_path, capsys):
+    other = vbench_scores().assign(entry="other", value=0.0)
+    scores.write(pd.concat([vbench_scores(), other]), tmp_path / "scores.parquet")
+    with pytest.raises(ValueError, match="one method"):
+        commands.export(tmp_path / "scores.parquet", tmp_path / "model.zip")
+    assert commands.export(tmp_path / "scores.parquet", tmp_path / "model.zip", entry="e") == 0
+    assert "no total: 12 of 16 dimensions" in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        found = json.loads(archive.read("motion_smoothness_eval_results.json"))
+    assert found["motion_smoothness"][0] == pytest.approx(0.55)
+
+
+def test_the_command_checks_a_folder(tmp_path, info, capsys):
+    chosen = prompts.read(info, ["subject_consistency"], 1)
+    write_video(tmp_path / "videos" / f"{chosen[0].prompt}-0.mp4", moving_square(6))
+    arguments = dict(prompts=info, dimensions=("subject_consistency",), limit=1)
+    assert commands.check(tmp_path / "videos", **arguments, samples=1) == 0
+    assert commands.check(tmp_path / "videos", **arguments, samples=2) == 1
+    assert f"{chosen[0].prompt}-1.mp4: is missing" in capsys.readouterr().out
+
+
 def test_a_folder_of_strangers_videos_is_named_as_vbench_names_it(tmp_path):
     for name in ("a dog runs-3.mp4", "no number.mp4", "-7.mp4", "note.txt"):
         (tmp_path / name).touch()
@@ -149,13 +171,14 @@ def test_a_folder_of_strangers_videos_is_named_as_vbench_names_it(tmp_path):
 def test_the_command_scores_a_folder(tmp_path, backbones, monkeypatch, capsys):
     from eval.vbench import backbones as networks
 
-    monkeypatch.setattr(networks, "load", lambda weights, device: backbones)
+    monkeypatch.setattr(networks, "load", lambda *_: backbones)
     write_video(tmp_path / "a dog-0.mp4", moving_square(20))
     (tmp_path / "a dog-1.mp4").touch()
     assert cli.score(tmp_path, tmp_path / "out/scores.parquet") == 0
     table = scores.read(tmp_path / "out/scores.parquet")
     assert table["value"].notna().sum() == len(score_video(tmp_path / "a dog-0.mp4", backbones))
-    assert "1 without a value: empty file" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "note: a dog-1.mp4: empty file" in said and "1 without a value: empty file" in said
     assert cli.score(tmp_path, tmp_path / "long.parquet", protocol="vbench-long") == 0
 
 
