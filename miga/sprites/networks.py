@@ -106,9 +106,17 @@ def save_folder(folder: Path, parts: dict[str, object], pipeline: str) -> None:
             dtype = next(part.parameters()).dtype
             part.half().save_pretrained(folder / name, safe_serialization=True)
             part.to(dtype)
+            _forget_origin(folder / name / "config.json")
         else:
             part.save_pretrained(folder / name)
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def _forget_origin(path: Path) -> None:
+    """Drop the folder that a network was read from: a path of the machine that trained it."""
+    config = json.loads(path.read_text())
+    config.pop("_name_or_path", None)
+    path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 @torch.no_grad()

@@ -56,6 +56,11 @@ def test_weights_load_with_the_plain_classes(tokenizer):
         assert (vae.decode(latents / vae.config.scaling_factor).sample - frames).abs().mean() < 0.03
 
 
+def test_shipped_weights_tell_no_paths():
+    found = [path for path in networks.WEIGHTS.rglob("*.json") if "_name_or_path" in path.read_text()]
+    assert not found
+
+
 def test_shipped_weights_are_small():
     for folder in (path.parent for path in networks.WEIGHTS.glob("*/model_index.json")):
         assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 12e6
