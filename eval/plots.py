@@ -263,7 +263,7 @@ def memory(scores, facts, path: str | Path, entries=None) -> list[Path]:
                 fill = "white" if look.control else look.colour
                 axis.plot(own.index, own, marker=look.marker, color=look.colour, dashes=look.dashes, label=look.label,
                           markerfacecolor=fill)  # fmt: skip
-            axis.set_ylim(0, 1.1 * facts.loc[facts["base"] == base, "peak"].max())
+            axis.set_ylim(bottom=0)
             axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             axis.set_xlabel("video frames")
             axis.set_title(base)
