@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import stats
 
 from eval.cards import METRICS, OVERALL, Metric
@@ -272,7 +272,7 @@ def lengths(scores, facts, path: str | Path, entries, measured: pd.DataFrame) ->
                     axis.plot(own["frames"], pd.to_numeric(own[column]), marker=look.marker, color=look.colour,
                               dashes=look.dashes, label=label)  # fmt: skip
                 axis.set_ylim(bottom=0)
-                axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+                axis.set_xticks(sorted(set(measured["frames"])))
             line[0].set_ylabel(words)
         for base, top, bottom in zip(bases, *axes, strict=True):
             top.set_title(base)

@@ -21,7 +21,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.+-]*$")]  # 
 VBENCH_DIMENSIONS = {"subject_consistency", "background_consistency", "motion_smoothness", "temporal_flickering"}
 RESERVED = {
     "all", "prompts", "encode", "generate", "score", "scores", "narrlv", "stories", "tables", "plots", "publish",
-    "report", "length", "lengths",
+    "report", "length", "lengths", "fetch",
 }  # fmt: skip
 
 
