@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import stats
 
 from eval.cards import METRICS, OVERALL, Metric
@@ -252,24 +252,33 @@ def levels(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def memory(scores, facts, path: str | Path, entries=None) -> list[Path]:
-    """Largest peak memory of the videos of each length: flat where a method streams."""
-    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
-    facts = facts.assign(frames=pd.to_numeric(facts["frames"]), peak=pd.to_numeric(facts["peak_memory_mb"]))
-    with _figure(path, 1, len(bases), width=3.9 * len(bases) + 1.3, height=3.0) as (figure, axes):
-        for base, axis in zip(bases, axes[0], strict=True):
-            for entry, look in drawn.items():
-                own = facts[(facts["base"] == base) & (facts["entry"] == entry)].groupby("frames")["peak"].max()
-                fill = "white" if look.control else look.colour
-                axis.plot(own.index, own, marker=look.marker, color=look.colour, dashes=look.dashes, label=look.label,
-                          markerfacecolor=fill)  # fmt: skip
-            axis.set_ylim(bottom=0)
-            axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-            axis.set_xlabel("video frames")
-            axis.set_title(base)
-        axes[0][0].set_ylabel("peak memory (MB)")
+def lengths(scores, facts, path: str | Path, entries, measured: pd.DataFrame) -> list[Path]:
+    """Peak memory and seconds a frame against length: flat where a method streams.
+
+    A row of `measured` is one video (`miga.measure`): base, entry, frames, memory, seconds. One without numbers did not
+    fit into memory; the legend says at which lengths.
+    """
+    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(measured["base"]))
+    rows = {"memory": "peak memory (MB)", "seconds": "seconds per frame"}
+    with _figure(path, len(rows), len(bases), width=3.9 * len(bases) + 1.3, height=2.6) as (figure, axes):
+        for (column, words), line in zip(rows.items(), axes, strict=True):
+            for base, axis in zip(bases, line, strict=True):
+                for entry, look in drawn.items():
+                    own = measured[(measured["base"] == base) & (measured["entry"] == entry)].sort_values("frames")
+                    if not len(own):
+                        continue
+                    lost = own.loc[own[column].isna(), "frames"]
+                    label = look.label + (f" (no memory for {', '.join(map(str, lost))})" if len(lost) else "")
+                    axis.plot(own["frames"], pd.to_numeric(own[column]), marker=look.marker, color=look.colour,
+                              dashes=look.dashes, label=label)  # fmt: skip
+                axis.set_ylim(bottom=0)
+                axis.set_xticks(sorted(set(measured["frames"])))
+            line[0].set_ylabel(words)
+        for base, top, bottom in zip(bases, *axes, strict=True):
+            top.set_title(base)
+            bottom.set_xlabel("video frames")
         _legend(axes[0])
-        figure.subplots_adjust(wspace=0.25)
+        figure.subplots_adjust(wspace=0.25, hspace=0.3)
     return _written(path)
 
 

@@ -143,10 +143,20 @@ def test_every_figure_draws_every_entry(tmp_path, facts):
         assert "reflects" in draw(one, facts[facts["entry"] == "static"], tmp_path / draw.__name__)[0].read_text()
     assert "zigzag" in plots.levels(one, facts[facts["entry"] == "miga"], tmp_path / "levels")[0].read_text()
     assert "no method here" in plots.levels(one, facts[facts["entry"] == "static"], tmp_path / "none")[0].read_text()
-    for draw in (plots.comparison, plots.consistency_motion, plots.cost_quality, plots.drift, plots.memory):
+    for draw in (plots.comparison, plots.consistency_motion, plots.cost_quality, plots.drift):
         svg, _ = draw(scores, facts, tmp_path / draw.__name__)
         text = svg.read_text()
         assert all(label in text for label, *_ in ENTRIES.values()), draw.__name__
+
+
+def test_memory_and_time_against_length(tmp_path, scores, facts):
+    rows = [("miga", 32, 90.0, 0.2), ("miga", 64, 91.0, 0.2), ("freelong", 32, 60.0, 0.1), ("freelong", 64, None, None)]
+    measured = pd.DataFrame(
+        [dict(base="sprites-unet", entry=e, frames=n, memory=m, seconds=s, reason=None) for e, n, m, s in rows]
+    )
+    svg, _ = plots.lengths(scores, facts, tmp_path / "lengths", list(ENTRIES), measured)
+    text = svg.read_text()
+    assert all(words in text for words in ("peak memory (MB)", "seconds per frame", "MIGA", "no memory for 64"))
 
 
 def test_latex_compiles_where_latex_is_there(tmp_path, table):

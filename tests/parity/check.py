@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,3 +41,19 @@ def compare(quantity: str, actual, expected, tolerance: float = 0.0) -> Check:
     with np.errstate(invalid="ignore"):
         error = np.where((np.isnan(a) & np.isnan(b)) | (a == b), 0.0, np.abs(a - b))
     return Check(quantity, float(np.max(error)), tolerance)
+
+
+class Stored(dict):
+    """The arrays of a case by name. Knows which of them nobody has looked at: those are failures, not silence."""
+
+    def __init__(self, arrays: Mapping[str, Any]) -> None:
+        super().__init__(arrays)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def unread(self) -> Iterator[Check]:
+        for name in self.keys() - self.read:
+            yield Check(name, math.nan, 0.0, "nothing was compared with it")

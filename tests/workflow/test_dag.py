@@ -46,6 +46,21 @@ def test_every_shipped_suite_has_a_dag(suite, tmp_path):
     assert found["generate"] >= found["score"] >= 7
 
 
+def test_fetch_is_a_target_that_says_what_it_gets(tmp_path):
+    done = snakemake("fetch", config=["suite=sprites"], folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sprites-unet comes with this package" in done.stderr
+    assert set(jobs(snakemake("-n", "fetch", config=["suite=paper"], folder=tmp_path))) == {"fetch"}
+
+
+def test_memory_and_time_are_measured_once_a_length(tmp_path):
+    experiment = load_experiment("sprites", ROOT)
+    found = jobs(snakemake("-n", config=["suite=sprites"], folder=tmp_path))
+    wanted = experiment.suite.lengths
+    assert found["length"] == len(wanted.frames) * len(wanted.methods) * len(experiment.suite.bases)
+    assert found["lengths"] == 1
+
+
 def test_shards_are_of_the_size_asked(tmp_path):
     limit = ["suite=sprites", "limit=2"]
     whole = jobs(snakemake("-n", "miga", config=limit, folder=tmp_path))

@@ -55,11 +55,11 @@ PLOTS = [
     "drift",
     "consistency_motion",
     "cost_quality",
-    "memory",
     "levels",
     "reflection",
     "foresight",
 ]
+PLOTS_OF_LENGTH = ["lengths"] * bool(EXPERIMENT.lengths())
 OUT = f"{CONFIG.results}/{EXPERIMENT.name}"
 
 
@@ -154,7 +154,7 @@ def ablation_files(*ablations):
 def everything():
     return [
         *written(*TABLES, folder="tables", kinds=TEXTS),
-        *written(*PLOTS, folder="plots", kinds=PICTURES),
+        *written(*PLOTS, *PLOTS_OF_LENGTH, folder="plots", kinds=PICTURES),
         *ablation_files(*SUITE.ablations),
         *(
             written("narrlv", folder="tables", kinds=TEXTS)
