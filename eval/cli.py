@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 from tyro.conf import Positional
 
-from eval.cards import VBENCH
+from eval.cards import METRICS, VBENCH
 
 
 def score(
@@ -18,7 +18,7 @@ def score(
     backend: Literal["fast", "official"] = "fast",
     weights: Path | None = None,
     python: Path | None = None,
-    dimensions: tuple[str, ...] = VBENCH,
+    dimensions: tuple[str, ...] = (),
     device: str | None = None,
 ) -> int:
     """Score videos that anybody made: a row per video and dimension, with a value or the reason why there is none.
@@ -31,7 +31,9 @@ def score(
         weights: Folder laid out as the package's cache; default $VBENCH_CACHE_DIR or ~/.cache/vbench.
         python: The python of the environment with the vbench package, default $VBENCH_PYTHON
             (`python -m eval.vbench.official DIR` builds it); the fast backend takes the code of AMT from there.
-        dimensions: Of the official backend, which also knows dynamic_degree, aesthetic_quality, imaging_quality.
+        dimensions: Only these; a network that none of them needs is neither loaded nor run. Default: VBench's four,
+            and on whole videos drift and motion with the fast backend. The official one also knows dynamic_degree,
+            aesthetic_quality and imaging_quality.
         device: cpu or cuda; default: cuda where it is there.
     """
     import torch
@@ -41,6 +43,11 @@ def score(
     from eval.vbench import weights as files
     from eval.vbench.score import foreign, score_video
 
+    known = {("fast", "vbench"): tuple(METRICS), ("official", "vbench"): VBENCH + official.OTHERS}.get(
+        (backend, protocol), VBENCH
+    )
+    if unknown := [name for name in dimensions if name not in known]:
+        raise ValueError(f"--dimensions {unknown[0]}: {backend} knows {', '.join(known)} under {protocol}")
     videos = foreign(folder)
     for sentence in prompts.unlike([path for path, _ in videos]):
         print(f"note: {sentence}")
@@ -49,15 +56,15 @@ def score(
         if protocol != "vbench" or python is None:
             raise ValueError("the official backend scores the protocol vbench and needs --python, its environment's")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dimensions = dimensions or VBENCH
         paths = {str(path): path for path, _ in videos}
         found = official.score(paths, python, weights, dimensions, device)
         rows = [identity | found[str(path), dimension] for path, identity in videos for dimension in dimensions]
     else:
-        if dimensions != VBENCH:
-            raise ValueError("--dimensions is for the official backend; fast scores all of its own in one pass")
+        dimensions = dimensions or known
         scorer = {"vbench": score_video, "vbench-long": long.score_video}[protocol]
-        networks = backbones.load(weights, device, official.package(python) if python else None)
-        rows = [identity | row for path, identity in videos for row in scorer(path, networks)]
+        networks = backbones.load(weights, device, official.package(python) if python else None, dimensions)
+        rows = [identity | row for path, identity in videos for row in scorer(path, networks, metrics=dimensions)]
     for file, path, words in files.inventory(weights):
         if path and set(file.dimensions) & set(dimensions):
             print(f"{Path(file.place).name}: {words}")

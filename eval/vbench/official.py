@@ -27,6 +27,7 @@ from eval.vbench.weights import DINO, digest, located, needed
 PACKAGE = "vbench-0.1.5"
 RECIPE = Path(__file__).parents[2] / "workflow/envs"
 RUNNER = Path(__file__).with_name("runner.py")
+OTHERS = ("dynamic_degree", "aesthetic_quality", "imaging_quality")  # its dimensions that only this backend scores
 # The package's scale of a single video's value, where it is not 0..1.
 SCALES = {"imaging_quality": 100.0}
 

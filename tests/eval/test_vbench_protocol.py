@@ -19,7 +19,7 @@ from eval import cli, scores, video
 from eval.cards import VBENCH
 from eval.vbench import cli as commands
 from eval.vbench import export, long, prompts
-from eval.vbench.metrics import consistency, measures
+from eval.vbench.metrics import consistency, measured
 from eval.vbench.score import foreign, observe, score_video
 from tests.eval.conftest import moving_square, write_video
 
@@ -42,13 +42,14 @@ def test_long_is_the_mean_of_its_clips_scored_as_videos(tmp_path, backbones):
     decoded = torch.cat(list(video.chunks(whole)))
     parts = [decoded[0:8], decoded[8:16], decoded[13:21]]
     for metric in VBENCH:
-        wanted = [measures(16)[metric](observe([part], backbones))[0] for part in parts]
+        wanted = [measured(metric, observe([part], backbones), 16)[0] for part in parts]
         assert found[metric]["series"] == pytest.approx(wanted) and found[metric]["value"] == pytest.approx(
             np.mean(wanted)
         )
         assert found[metric]["protocol"] == "vbench-test-long" and found[metric]["frames"] == 21
     first = backbones.subject(torch.stack([part[0] for part in parts]))
     assert found["subject_consistency_clip_to_clip"]["value"] == pytest.approx(consistency(first)[0])
+    assert long.score_video(whole, backbones, metrics=["temporal_flickering"]) == [found["temporal_flickering"]]
 
 
 def test_long_says_why_not(tmp_path, backbones):
