@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +22,7 @@ def score(
     python: Path | None = None,
     dimensions: tuple[str, ...] = (),
     device: str | None = None,
+    resume: bool = False,
 ) -> int:
     """Score videos that anybody made: a row per video and dimension, with a value or the reason why there is none.
 
@@ -35,19 +38,24 @@ def score(
             and on whole videos drift and motion with the fast backend. The official one also knows dynamic_degree,
             aesthetic_quality and imaging_quality.
         device: cpu or cuda; default: cuda where it is there.
+        resume: Keep what an interrupted run of the fast backend left in `out`: videos older than that table which
+            have a value there for every dimension, by the same networks.
     """
     import torch
 
     from eval import scores
     from eval.vbench import backbones, long, official, prompts
     from eval.vbench import weights as files
-    from eval.vbench.score import foreign, score_video
+    from eval.vbench.folder import finished, foreign, score_folder
+    from eval.vbench.score import score_video
 
     known = {("fast", "vbench"): tuple(METRICS), ("official", "vbench"): VBENCH + official.OTHERS}.get(
         (backend, protocol), VBENCH
     )
     if unknown := [name for name in dimensions if name not in known]:
         raise ValueError(f"--dimensions {unknown[0]}: {backend} knows {', '.join(known)} under {protocol}")
+    if out.suffix != ".parquet":
+        raise ValueError(f"--out {out}: the table is a .parquet file")
     videos = foreign(folder)
     for sentence in prompts.unlike([path for path, _ in videos]):
         print(f"note: {sentence}")
@@ -60,16 +68,18 @@ def score(
         paths = {str(path): path for path, _ in videos}
         found = official.score(paths, python, weights, dimensions, device)
         rows = [identity | found[str(path), dimension] for path, identity in videos for dimension in dimensions]
+        scores.write(pd.DataFrame(rows, columns=list(scores.COLUMNS)), out)
     else:
         dimensions = dimensions or known
         scorer = {"vbench": score_video, "vbench-long": long.score_video}[protocol]
         networks = backbones.load(weights, device, official.package(python) if python else None, dimensions)
-        rows = [identity | row for path, identity in videos for row in scorer(path, networks, metrics=dimensions)]
+        named = replace(networks, protocol=protocol.replace("vbench", networks.protocol, 1))
+        known = finished(videos, out, named, dimensions) if resume else {}
+        score_folder(videos, partial(scorer, backbones=networks, metrics=dimensions), out, known)
     for file, path, words in files.inventory(weights):
         if path and set(file.dimensions) & set(dimensions):
             print(f"{Path(file.place).name}: {words}")
-    table = pd.DataFrame(rows, columns=list(scores.COLUMNS))
-    scores.write(table, out)
+    table = scores.read(out)
     for metric, part in table.groupby("metric", sort=False):
         mean = f"{part['value'].mean():.4f}" if part["value"].notna().any() else "–"
         print(f"{metric:<38} {mean}  n = {part['value'].notna().sum()} of {len(part)}")

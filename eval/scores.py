@@ -62,7 +62,9 @@ def write(scores: pd.DataFrame, path: str | Path) -> None:
     path = Path(path)
     scores = check(scores, path.name).sort_values(KEY, kind="stable")
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pandas(scores, SCHEMA, preserve_index=False).replace_schema_metadata(None), path)
+    partial = path.with_name(f".{path.name}.partial")
+    pq.write_table(pa.Table.from_pandas(scores, SCHEMA, preserve_index=False).replace_schema_metadata(None), partial)
+    partial.replace(path)
 
 
 def read(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:

@@ -65,10 +65,11 @@ def score_video(
     except video.VideoError as error:
         return [row(metric, long, 0, reason=str(error)) for metric in metrics]
     rows = [_in_clip(metric, long, seen, frames) for metric in metrics]
-    between = {
-        part: torch.stack([getattr(clip, part)[0] for clip in seen]) for part in parts & {"subject", "background"}
-    }
-    return rows + [_clip_to_clip(f"{part}_consistency", long, first, frames) for part, first in between.items()]
+    for part in ("subject", "background"):
+        if part in parts:
+            first = torch.stack([getattr(clip, part)[0] for clip in seen])
+            rows.append(_clip_to_clip(f"{part}_consistency", long, first, frames))
+    return rows
 
 
 def _in_clip(metric: str, long: Backbones, seen: list[Observation], frames: int) -> dict[str, Any]:

@@ -136,29 +136,12 @@ def score_videos(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def foreign(folder: str | Path) -> list[tuple[Path, dict[str, Any]]]:
-    """(path, identity) of the videos in a folder that somebody else made, named `<prompt>-<i>.mp4` as VBench does."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise ValueError(f"{folder}: no videos ({', '.join(SUFFIXES)}) in this folder")
-    name = folder.resolve().name
-    named = []
-    for path in paths:
-        prompt, _, index = path.stem.rpartition("-")
-        place = (prompt, int(index)) if prompt and index.isdigit() else (path.stem, 0)
-        named.append((path, dict(zip(IDENTITY, ("custom", "", name, "", name, *place), strict=True))))
-    return named
-
-
 def _identity(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     try:
         sidecar = json.loads(beside.read_text())
     except FileNotFoundError:
-        raise ValueError(f"{path}: no sidecar {beside.name} beside it; `foreign` names folders without") from None
+        raise ValueError(f"{path}: no sidecar {beside.name} beside it; eval/vbench/folder.py needs none") from None
     except ValueError as error:
         raise ValueError(f"{beside}: not a JSON file ({error})") from None
     sidecar = {"prompt_id": path.parent.name, **sidecar}

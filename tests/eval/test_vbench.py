@@ -18,8 +18,9 @@ from eval import scores as table
 from eval import video
 from eval.cards import METRICS
 from eval.vbench import metrics
+from eval.vbench.folder import foreign
 from eval.vbench.matching import displacement, middle
-from eval.vbench.score import Backbones, foreign, observe, score_video, score_videos
+from eval.vbench.score import Backbones, observe, score_video, score_videos
 from tests.eval.conftest import moving_square, write_video
 
 
