@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -38,15 +36,15 @@ def score(
             and on whole videos drift and motion with the fast backend. The official one also knows dynamic_degree,
             aesthetic_quality and imaging_quality.
         device: cpu or cuda; default: cuda where it is there.
-        resume: Keep what an interrupted run of the fast backend left in `out`: videos older than that table which
-            have a value there for every dimension, by the same networks.
+        resume: Keep what the fast backend has in `out` already, and compute only what has no value there; videos
+            that are newer than that table, and values of other networks, are done again.
     """
     import torch
 
     from eval import scores
     from eval.vbench import backbones, long, official, prompts
     from eval.vbench import weights as files
-    from eval.vbench.folder import finished, foreign, score_folder
+    from eval.vbench.folder import foreign, score_folder
     from eval.vbench.score import score_video
 
     known = {("fast", "vbench"): tuple(METRICS), ("official", "vbench"): VBENCH + official.OTHERS}.get(
@@ -63,6 +61,8 @@ def score(
     if backend == "official":
         if protocol != "vbench" or python is None:
             raise ValueError("the official backend scores the protocol vbench and needs --python, its environment's")
+        if resume:
+            raise ValueError("--resume is for the fast backend: the package scores all videos at once")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dimensions = dimensions or VBENCH
         paths = {str(path): path for path, _ in videos}
@@ -73,11 +73,12 @@ def score(
         dimensions = dimensions or known
         scorer = {"vbench": score_video, "vbench-long": long.score_video}[protocol]
         networks = backbones.load(weights, device, official.package(python) if python else None, dimensions)
-        named = replace(networks, protocol=protocol.replace("vbench", networks.protocol, 1))
-        known = finished(videos, out, named, dimensions) if resume else {}
-        score_folder(videos, partial(scorer, backbones=networks, metrics=dimensions), out, known)
+        score_folder(
+            videos, scorer, networks, protocol.replace("vbench", networks.protocol, 1), dimensions, out, resume
+        )
+    used = files.needed(dimensions) if backend == "official" else files.FILES
     for file, path, words in files.inventory(weights):
-        if path and set(file.dimensions) & set(dimensions):
+        if path and file in used and set(file.dimensions) & set(dimensions):
             print(f"{Path(file.place).name}: {words}")
     table = scores.read(out)
     for metric, part in table.groupby("metric", sort=False):

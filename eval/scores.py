@@ -70,6 +70,8 @@ def write(scores: pd.DataFrame, path: str | Path) -> None:
 def read(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """The table of one file, or of several together."""
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    if missing := [str(path) for path in paths if not Path(path).is_file()]:
+        raise ValueError(f"{missing[0]}: no such file of scores")
     tables = [pq.read_table(path, schema=SCHEMA).to_pandas() for path in paths]
     return check(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS)))
 

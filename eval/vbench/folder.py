@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from eval import scores
-from eval.scores import COLUMNS, IDENTITY
+from eval.scores import COLUMNS, IDENTITY, KEY
 from eval.vbench.score import SUFFIXES, Backbones, row
 
 Rows = list[dict[str, Any]]
+Video = tuple[Path, dict[str, Any]]  # and its identity
 
 
-def foreign(folder: str | Path) -> list[tuple[Path, dict[str, Any]]]:
+def foreign(folder: str | Path) -> list[Video]:
     """(path, identity) of the videos in a folder that somebody else made, named `<prompt>-<i>.mp4` as VBench does."""
     folder = Path(folder)
     if not folder.is_dir():
@@ -38,37 +39,39 @@ def foreign(folder: str | Path) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def score_folder(
-    videos: Iterable[tuple[Path, dict[str, Any]]],
-    scorer: Callable[[Path], Rows],
+    videos: Sequence[Video],
+    scorer: Callable[..., Rows],
+    backbones: Backbones,
+    protocol: str,
+    metrics: Sequence[str],
     out: Path,
-    finished: Mapping[Path, Rows],
+    resume: bool = False,
 ) -> None:
-    """Rows of all videos, taken from `finished` where it has them; a run that is cut off loses one video at most."""
-    rows: Rows = []
+    """Rows of all videos; the table is written after each, so that a run that is cut off has lost one at most.
+
+    scorer: (path, backbones, metrics=...) -> rows of the protocol. resume: what the table has stays; computed is only
+    what has no value there, or one of other networks, and all of a video that is newer than the table.
+    """  # fmt: skip
+    rows = {_key(found): found for found in (_kept(videos, out) if resume and out.is_file() else ())}
+    empty = [row(metric, backbones, 0) | {"protocol": protocol} for metric in metrics]
     for path, identity in videos:
-        rows += finished.get(path) or [identity | found for found in scorer(path)]
-        scores.write(pd.DataFrame(rows, columns=list(COLUMNS)), out)
+        lacking = [wanted["metric"] for wanted in empty if not _holds(rows.get(_key(identity | wanted)), wanted)]
+        if lacking:
+            rows |= {_key(identity | found): identity | found for found in scorer(path, backbones, metrics=lacking)}
+        scores.write(pd.DataFrame(rows.values(), columns=list(COLUMNS)), out)
 
 
-def finished(
-    videos: Iterable[tuple[Path, dict[str, Any]]], out: Path, backbones: Backbones, metrics: Collection[str]
-) -> dict[Path, Rows]:
-    """Rows that an earlier run left in a table, of videos older than it with a value there for each metric.
-
-    Rows of other networks, protocols or versions do not count.
-    """
-    if not out.is_file():
-        return {}
+def _kept(videos: Iterable[Video], out: Path) -> Rows:
+    """The rows of a table, without those of videos that may have changed since."""
     old, written = scores.read(out), out.stat().st_mtime_ns
-    wanted = {(metric, row(metric, backbones, 0)["version"]) for metric in metrics}
-    asked = old["metric"].str.removesuffix("_clip_to_clip").isin(metrics)
-    current = old["version"].isin({version for _, version in wanted}) & (old["protocol"] == backbones.protocol)
-    parts = dict(list(old[asked & current].groupby(list(IDENTITY))))
-    found = {}
-    for path, identity in videos:
-        part = parts.get(tuple(identity.values()))
-        if part is None or path.stat().st_mtime_ns >= written:
-            continue
-        if wanted <= {(r.metric, r.version) for r in part[part["value"].notna()].itertuples()}:
-            found[path] = part.astype(object).where(part.notna(), None).to_dict("records")
-    return found
+    newer = {tuple(identity.values()) for path, identity in videos if path.stat().st_mtime_ns >= written}
+    rows = old.astype(object).where(old.notna(), None).to_dict("records")
+    return [found for found in rows if tuple(found[name] for name in IDENTITY) not in newer]
+
+
+def _holds(found: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:
+    return found is not None and found["value"] is not None and found["version"] == wanted["version"]
+
+
+def _key(found: Mapping[str, Any]) -> tuple:
+    return tuple(found[name] for name in KEY)

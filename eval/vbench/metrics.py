@@ -6,8 +6,8 @@ Each returns (value, series): the value of the video and the per-frame or per-pa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -38,9 +38,10 @@ class Observation:
     change: Float[Tensor, " T-1"]
     displacement: Float[Tensor, " T-1"]
     frames: int
+    undefined: Mapping[str, str] = field(default_factory=dict)  # part -> why there is nothing of it
 
 
-PARTS = tuple(field.name for field in fields(Observation) if field.name != "frames")
+PARTS = ("subject", "background", "interpolation", "change", "displacement")
 
 
 def consistency(features: Float[Tensor, "T d"]) -> Measured:
@@ -93,6 +94,8 @@ def measures(window: int) -> dict[str, tuple[str, Callable[[Tensor], Measured]]]
 
 def measured(metric: str, seen: Observation, window: int) -> Measured:
     part, formula = measures(window)[metric]
+    if part in seen.undefined:
+        raise NotDefined(seen.undefined[part])
     return formula(getattr(seen, part))
 
 

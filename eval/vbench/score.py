@@ -76,7 +76,7 @@ def observe(
     """The one pass: chunks of frames in, a few numbers per frame out, of the parts that are asked for."""
     rows = {part: _Rows() for part in PARTS}
     networks = {part: getattr(backbones, part) for part in ("subject", "background") if part in parts}
-    count = 0
+    count, undefined = 0, {}
     last = waiting = None  # the frame before this chunk; the frames whose right neighbour is still to come
     for chunk in frames:
         count += len(chunk)
@@ -97,8 +97,11 @@ def observe(
         ends, middles = waiting[: 2 * pairs + 1 : 2], waiting[1 : 2 * pairs : 2]
         waiting = waiting[2 * pairs :]
         if pairs and "interpolation" in parts:
-            rows["interpolation"].append(_difference(backbones.interpolate(ends[:-1], ends[1:]), middles))
-    return Observation(**{part: kept.tensor() for part, kept in rows.items()}, frames=count)
+            try:
+                rows["interpolation"].append(_difference(backbones.interpolate(ends[:-1], ends[1:]), middles))
+            except video.VideoError as error:  # frames too small for the interpolator are fine for the rest
+                undefined["interpolation"] = str(error)
+    return Observation(**{part: kept.tensor() for part, kept in rows.items()}, frames=count, undefined=undefined)
 
 
 class _Rows:

@@ -84,11 +84,16 @@ def test_prompts_keep_their_ids_whatever_is_selected(info):
     assert [prompt.id for prompt in prompts.read(info, ["background_consistency"])] == [f"{i:04}" for i in range(6, 12)]
     with pytest.raises(ValueError, match=r"not VBench's list"):
         prompts.read(info.with_name("missing.json"))
+    with pytest.raises(ValueError, match="no dimension 'subject'"):
+        prompts.read(info, ["subject"])
 
 
 def test_preflight_names_everything(tmp_path, info):
     chosen = prompts.read(info)[:3]
     folder = tmp_path / "videos"
+    with pytest.raises(ValueError, match="videos: no such folder"):
+        list(prompts.preflight(folder, chosen, 2))
+    folder.mkdir()
     assert len(list(prompts.preflight(folder, chosen, 2))) == 6  # all missing
     for prompt in chosen:
         for i in range(2):
@@ -128,6 +133,7 @@ def test_results_files_have_the_packages_layout_and_aggregates(tmp_path):
         for name in archive.namelist():
             ((dimension, (mean, items)),) = json.loads(archive.read(name)).items()
             assert name.startswith(dimension) and 0 <= mean <= 1 and len(items) == 2
+    assert json.loads(export.submission(vbench_scores(), tmp_path / "m_eval_results.json").read_text()) == found
 
 
 def test_what_is_no_vbench_score_does_not_leave_under_its_name(scores):
@@ -230,8 +236,10 @@ def test_a_run_that_is_cut_off_keeps_what_it_scored(tmp_path, backbones, monkeyp
     assert set(scores.read(out)["seed"]) == {0, 1}
     failing = False
     (folder / "a dog-1.mp4").touch()  # newer than the table: it may have changed
-    assert cli.score(folder, out, protocol, resume=True) == 0
+    assert cli.score(folder, out, protocol, resume=True, dimensions=("background_consistency",)) == 0
     assert looked[2:] == [7, 8]
+    assert cli.score(folder, out, protocol, resume=True) == 0
+    assert len(looked) == 4
     assert cli.score(folder, tmp_path / "whole.parquet", protocol) == 0
     pd.testing.assert_frame_equal(scores.read(out), scores.read(tmp_path / "whole.parquet"))
     looked.clear()
