@@ -134,8 +134,9 @@ def scoring_digest():
     return code_digest(
         "eval.vbench.score",
         "eval.scores",
-        "miga.sprites.reader",
-        "miga.sprites.interpolator",
+        *{"sprites": ("miga.sprites.reader", "miga.sprites.interpolator"), "vbench": ("eval.vbench.backbones",)}[
+            SUITE.backbones
+        ],
     )
 
 
