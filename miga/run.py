@@ -156,6 +156,7 @@ def generate(
         spool = Spool(job.video, identity, checkpoint_every) if checkpoint_every else None
         for frames in frames_of(model, method, config, texts, job.frames, job.seed, trace, spool):
             writer.push(frames)
+            memory.note(writer.frames)
             progress(len(frames))
             if stop():
                 break
@@ -169,6 +170,7 @@ def generate(
         label=job.label or card.label,
         version=card.version,
         control=card.control,
+        port=model.family in card.ports,
         streaming=card.length == "infinite",
         params=config.model_dump(mode="json"),
         model=model.name,
@@ -186,7 +188,8 @@ def generate(
         frames_sha256=video.hash_frames(job.video),
         wall_seconds=round(time.perf_counter() - start, 3),
         model_calls=model.calls - calls,
-        peak_memory_mb=memory.read(),
+        peak_memory_mb=memory.note(writer.frames),
+        memory_rises=memory.rises,
         device=str(model.device),
         trace=trace.events,
         resumed_at=spool.found.frames if spool and spool.found else None,
@@ -229,15 +232,25 @@ def load_texts(path: Path, ids: Iterable[str]) -> dict[str, Text]:
 
 
 class PeakMemory:
-    """Peak memory in MB since it was made: of the GPU on CUDA, else of this process (resident)."""
+    """Peak memory in MB since it was made: of the GPU on CUDA, else of this process (resident).
+
+    `rises` keeps [frames, MB] wherever a note found the peak a hundredth higher: few, however long the video.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self.rises: list[list[float]] = []
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
             with suppress(OSError):
                 Path("/proc/self/clear_refs").write_text("5")  # Linux: start the high-water mark again
+
+    def note(self, frames: int) -> float:
+        peak = self.read()
+        if not self.rises or peak > 1.01 * self.rises[-1][1]:
+            self.rises.append([frames, peak])
+        return peak
 
     def read(self) -> float:
         if self.device.type == "cuda":

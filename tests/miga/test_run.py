@@ -50,7 +50,22 @@ def test_video_and_sidecar(tmp_path, model):
     assert facts["weights_sha256"] == model.digest
     assert facts["encoder"]["crf"] == Encoder().crf
     assert facts["peak_memory_mb"] > 0 and facts["wall_seconds"] > 0
+    assert facts["memory_rises"][0][0] == 4 and 0 < facts["memory_rises"][-1][1] <= facts["peak_memory_mb"]
     assert [event["number"] for event in facts["trace"]["clip"]] == [0, 1, 2]
+
+
+def test_memory_is_noted_where_it_rises_and_nowhere_else(monkeypatch, model):
+    peaks = iter([100, 100.5, 200, 200.1])
+    monkeypatch.setattr(run.PeakMemory, "read", lambda self: next(peaks))
+    memory = run.PeakMemory(model.device)
+    assert [memory.note(frames) for frames in (4, 8, 12, 16)] == [100, 100.5, 200, 200.1]
+    assert memory.rises == [[4, 100], [12, 200]]
+
+
+@pytest.mark.parametrize("family, port", [("unet", False), ("transformer", True)])
+def test_a_port_of_ours_says_so(family, port, tmp_path, model):
+    model.family = family
+    assert make(model, job(tmp_path, method="fifo_diffusion"))["port"] is port
 
 
 def test_several_prompts_follow_each_other(tmp_path, model):
