@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Server:
-    """`runs`: ids with their history rows and summary; `files`: what was uploaded, by name; `artifacts`: their digests."""
+    """`runs`: ids with history and summary; `files`: what was uploaded, by name; `artifacts`: their digests."""
 
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = {}
