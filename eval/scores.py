@@ -33,8 +33,8 @@ KEY = ["suite", "base", "entry", "prompt_id", "seed", "metric", "protocol"]
 # What tables and reports read of a sidecar; the file holds more.
 FACTS = (
     "suite", "base", "entry", "method", "label", "params", "version", "weights_sha256", "prompt", "prompt_id", "seed",
-    "frames", "fps", "encoder", "frames_sha256", "wall_seconds", "model_calls", "peak_memory_mb", "control",
-    "streaming",
+    "frames", "fps", "encoder", "frames_sha256", "wall_seconds", "model_calls", "peak_memory_mb",
+    "control", "port", "streaming",
 )  # fmt: skip
 
 

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from miga import run
 from miga.config import load_experiment
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +108,17 @@ def test_an_unknown_method_or_parameter_is_found_before_the_dag(tmp_path):
     ):
         done = _with_entry(methods, text)
         assert done.returncode == 1 and sentence in done.stdout + done.stderr
+
+
+def test_an_unknown_metric_is_found_before_the_dag(tmp_path):
+    suite = yaml.safe_load((ROOT / "config/suites/sprites.yaml").read_text())
+    suite["prompts"]["vbench"]["metrics"] = ["subject_consistensy"]
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(suite))
+    with pytest.raises(
+        ValueError, match=r"unknown metric .* 'subject_consistensy': did you mean 'subject_consistency'"
+    ):
+        run.check(load_experiment(str(path), ROOT))
 
 
 def _with_entry(folder, text):
