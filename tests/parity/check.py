@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,22 @@ class Check:
     @classmethod
     def failed(cls, reason: str) -> Check:
         return cls("-", math.nan, 0.0, reason)
+
+
+class Arrays(dict[str, torch.Tensor]):
+    """The tensors of a case. Knows which of them nobody has looked at, so that none passes by not being compared."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(load_file(path))
+        self.unread = set(self)
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        self.unread.discard(name)
+        return super().__getitem__(name)
+
+    def ignored(self) -> Iterator[Check]:
+        for name in sorted(self.unread):
+            yield Check(name, math.nan, 0.0, "stored, but compared with nothing")
 
 
 def compare(quantity: str, actual, expected, tolerance: float = 0.0) -> Check:
