@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 
 @dataclass(frozen=True)
@@ -32,22 +31,6 @@ class Check:
         return cls("-", math.nan, 0.0, reason)
 
 
-class Arrays(dict[str, torch.Tensor]):
-    """The tensors of a case. Knows which of them nobody has looked at, so that none passes by not being compared."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(load_file(path))
-        self.unread = set(self)
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        self.unread.discard(name)
-        return super().__getitem__(name)
-
-    def ignored(self) -> Iterator[Check]:
-        for name in sorted(self.unread):
-            yield Check(name, math.nan, 0.0, "stored, but compared with nothing")
-
-
 def compare(quantity: str, actual, expected, tolerance: float = 0.0) -> Check:
     """Max absolute error; nan equals nan, another shape is a failure."""
     a, b = (np.asarray(x.detach().double() if torch.is_tensor(x) else x, dtype=np.float64) for x in (actual, expected))
@@ -58,3 +41,19 @@ def compare(quantity: str, actual, expected, tolerance: float = 0.0) -> Check:
     with np.errstate(invalid="ignore"):
         error = np.where((np.isnan(a) & np.isnan(b)) | (a == b), 0.0, np.abs(a - b))
     return Check(quantity, float(np.max(error)), tolerance)
+
+
+class Stored(dict):
+    """The arrays of a case by name. Knows which of them nobody has looked at: those are failures, not silence."""
+
+    def __init__(self, arrays: Mapping[str, Any]) -> None:
+        super().__init__(arrays)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def unread(self) -> Iterator[Check]:
+        for name in self.keys() - self.read:
+            yield Check(name, math.nan, 0.0, "nothing was compared with it")

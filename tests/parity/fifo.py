@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from baselines.fifo_diffusion import METHOD, FifoDiffusion
 from miga.diagonal import STAGE, warm_start
@@ -16,7 +17,7 @@ from miga.models.base import Text
 from miga.queue import LatentQueue
 from miga.sampling import sample_clip
 from miga.solvers import DDIM, scaled_linear_alphas
-from tests.parity.check import Arrays, Check, compare
+from tests.parity.check import Check, Stored, compare
 from tests.parity.toys import FifoToy, RecordedNoise
 
 # The set's README, "How close should you get"; draws are equal, or differ by 2e-6 on a CPU without AVX2.
@@ -26,9 +27,9 @@ STAGES = dict(start=0, sample=1, warm_start=2, diagonal=3, push=4)
 
 def replay(case: str, folder: Path) -> Iterator[Check]:
     settings = json.loads((folder / f"{case}.json").read_text())
-    golden = Arrays(folder / f"{case}.safetensors")
+    golden = Stored(load_file(folder / f"{case}.safetensors"))
     yield from (replay_unit if settings["method"] == "fifo_unit" else replay_video)(settings, golden)
-    yield from golden.ignored()
+    yield from golden.unread()
 
 
 def frames_first(latents):

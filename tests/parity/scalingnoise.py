@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
 from baselines.scalingnoise import ScalingNoise
@@ -20,7 +21,7 @@ from miga.models.base import Text
 from miga.noise import ReplayNoise
 from miga.sampling import sample_clip
 from miga.sweep import Context
-from tests.parity.check import Arrays, Check, compare
+from tests.parity.check import Check, Stored, compare
 from tests.parity.fifo import CLEAN, DRAWS, EXACT, LATENTS, Snapshots, ddim, frames_first, rescaled, tables
 from tests.parity.toys import FifoToy, to_uint8
 
@@ -31,9 +32,9 @@ STAGES = dict(start=0, sample=1, warm_start=2)  # the others: by order, see `lab
 
 def replay(case: str, folder: Path) -> Iterator[Check]:
     settings = json.loads((folder / f"{case}.json").read_text())
-    golden = Arrays(folder / f"{case}.safetensors")
+    golden = Stored(load_file(folder / f"{case}.safetensors"))
     yield from (replay_unit if settings["method"] == "scalingnoise_unit" else replay_video)(settings, golden)
-    yield from golden.ignored()
+    yield from golden.unread()
 
 
 class Toy(FifoToy):

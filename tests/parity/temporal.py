@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
+from safetensors.torch import load_file
 from torch import Tensor
 
 from miga.attention import Attend, Grid, UNetProcessor
@@ -18,7 +19,7 @@ from miga.methods import Method, MethodConfig, Trace
 from miga.models.base import Text
 from miga.noise import ReplayNoise
 from miga.solvers import DDIM
-from tests.parity.check import Arrays, Check, compare
+from tests.parity.check import Check, Stored, compare
 from tests.parity.toys import GoldenModel
 from tests.parity.videocrafter_tiny_unet import tiny_unet
 
@@ -27,7 +28,7 @@ class Case(NamedTuple):
     """What a case holds: `axes` describes the arrays, halves are float32."""
 
     settings: dict[str, Any]
-    tensors: Arrays
+    tensors: Stored
     tolerance: Any
     axes: dict[str, str]
 
@@ -37,11 +38,10 @@ Replay = Callable[[Case, Path], Iterator[Check]]
 
 def load(case: str, folder: Path) -> Case:
     facts = json.loads((folder / f"{case}.json").read_text())
-    tensors = Arrays(folder / f"{case}.safetensors")
-    for name, x in tensors.items():
-        tensors[name] = x.float() if x.dtype == torch.float16 and "fp16" not in name else x
+    tensors = load_file(folder / f"{case}.safetensors")
+    tensors = {name: x.float() if x.dtype == torch.float16 and "fp16" not in name else x for name, x in tensors.items()}
     axes = {name: array["axes"] for name, array in facts["arrays"].items()}
-    return Case(facts["settings"], tensors, facts["suggested_max_abs_tolerance"], axes)
+    return Case(facts["settings"], Stored(tensors), facts["suggested_max_abs_tolerance"], axes)
 
 
 @torch.no_grad()
@@ -50,7 +50,7 @@ def replay_by_kind(kinds: dict[str, Replay], case: str, folder: Path) -> list[Ch
     for prefix, replay in kinds.items():
         if case.startswith(prefix):
             loaded = load(case, folder)
-            return [*replay(loaded, folder), *loaded.tensors.ignored()]
+            return [*replay(loaded, folder), *loaded.tensors.unread()]
     raise ValueError(f"no replay for a case like {case!r}: known are {', '.join(kinds)}")
 
 

@@ -15,12 +15,14 @@ from miga.models.videocrafter2 import FrameTimesteps, fps_vector
 from tests.parity.check import Check, compare
 
 TOLERANCE = 1e-4
-FOLDED = "fps_folded_into_diffusers_weights"
 
 
 def cases(folder: Path) -> list[str]:
     """Stored forwards; the other json describes the network."""
     return sorted(path.stem for path in folder.glob("*.json") if path.with_suffix(".safetensors").is_file())
+
+
+FOLDED = "fps_folded_into_diffusers_weights"
 
 
 def convert(folder: Path, fps: int | None = None) -> UNet3DConditionModel:
