@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from baselines.freelong.blend import Mask, Shape, blended_attention, local_attention, low_pass
+from baselines.freelong.blend import LOCAL, Mask, Shape, blended_attention, low_pass
 from baselines.freenoise import shuffled_noise
 from miga.attention import denoise_with
 from miga.methods import Card, Method, MethodConfig
 from miga.sampling import sample_clip
 
+PAPER = dict(active=0.5, skip_finest=False, outside="zeroed")  # where the paper differs from the released code
+
 
 class FreeLong(MethodConfig):
-    """Parameters of FreeLong."""
+    """Parameters of FreeLong; defaults are the released code's. Any can be set on top of either preset."""
 
+    preset: Literal["released", "paper"] = Field(
+        "released", description=f"what the original code computes, or what the paper describes: {PAPER}"
+    )
     window: int | None = Field(None, ge=1, description="frames of the local attention; default: the model's own clip")
     mask: Mask = Field("strict", description="local attention at the video's ends: cut off, or filled up to the window")
+    outside: Literal["masked", "zeroed"] = Field(
+        "masked", description="frames outside the band: masked before the softmax, or set to zero after it"
+    )
     filter: Shape = Field("gaussian", description="shape of the low pass; the original has the Gaussian only")
     d_t: float = Field(0.25, ge=0, description="temporal cut-off, as a share of the Nyquist frequency")
     d_s: float = Field(0.25, ge=0, description="spatial cut-off, likewise")
@@ -27,21 +36,27 @@ class FreeLong(MethodConfig):
     noise_stride: int = Field(4, ge=1, description="frames of the initial noise that are shuffled together")
     guidance_scale: float | None = Field(None, description="classifier-free guidance; default: the model's")
 
+    @model_validator(mode="before")
+    @classmethod
+    def of_the_paper(cls, chosen: dict[str, Any]) -> dict[str, Any]:
+        return PAPER | chosen if chosen.get("preset") == "paper" else chosen
+
 
 def generate(model, texts, num_latents, config, noise, trace):
     """Ordinary sampling of the whole video from FreeNoise's noise, with blended attention in the first steps."""
     levels = model.solver.num_levels
     height, width = model.latent_shape[1:]
     unet = model.family == "unet"
-    local = dict(window=config.window or model.window, mask=config.mask)
+    window = config.window or model.window
+    local = partial(LOCAL[config.outside], window=window, mask=config.mask)
     gain = partial(low_pass, d_t=config.d_t, d_s=config.d_s, shape=config.filter, centred=config.centred or not unet)
     finest = height * width if unet and config.skip_finest else None
-    blend = partial(blended_attention, gain=gain, finest=finest, **local)
+    blend = partial(blended_attention, local=local, gain=gain, finest=finest)
     blending = round(config.active * levels)
-    trace.add("attention", window=local["window"], blended_steps=blending)
+    trace.add("attention", window=window, blended_steps=blending)
 
     def attend_at(level):
-        return blend if level >= levels - blending else lambda q, k, v, grid: local_attention(q, k, v, **local)
+        return blend if level >= levels - blending else lambda q, k, v, grid: local(q, k, v)
 
     start = shuffled_noise(model, num_latents, model.window, config.noise_stride, noise)
     yield sample_clip(model, texts[0], noise, num_latents, start, config.guidance_scale, denoise_with(model, attend_at))
@@ -60,10 +75,10 @@ METHOD = Method(
         licence="MIT at the root of its repository; Apache-2.0 for the parts derived from VideoCrafter2 and LaVie",
         ports=("transformer",),
         notes=(
-            "The paper blends in the first 25 of 50 steps (active=0.5), the code in all (the default); the code alone "
-            "stays local on the largest feature maps. The paper's table most likely used the released code's settings "
-            "with LaVie and 128 frames. The port to transformers is ours: joint attention, a centred filter, no "
-            "exception for the largest feature maps."
+            "The paper blends in the first 25 of 50 steps, the code in all; the code alone stays local on the largest "
+            "feature maps; the code masks before the softmax, the paper after it. The default is the code, "
+            "preset=paper the paper, whose table most likely used the code's settings with LaVie and 128 frames. Our "
+            "port to transformers: joint attention, a centred filter, no exception for the largest feature maps."
         ),
     ),
     config=FreeLong,

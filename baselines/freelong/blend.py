@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from math import sqrt
 from typing import Literal
 
 import torch
@@ -48,6 +50,23 @@ def local_attention(q: Heads, k: Heads, v: Heads, *, window: int, mask: Mask) ->
         visible = allowed[queries, keys] if tokens == 1 else None
         out[:, :, queries] = attention(q[:, :, queries], k[:, :, keys], v[:, :, keys], visible)
     return out
+
+
+def cut_attention(q: Heads, k: Heads, v: Heads, *, window: int, mask: Mask) -> Heads:
+    """As the paper writes it: a softmax over all frames whose entries outside the band are then zero, so that weights
+    no longer sum to one. Memory is linear in frames, cost quadratic."""
+    frames, tokens, dim = q.shape[2:]
+    keys, values = (x.flatten(2, 3) for x in (k, v))
+    allowed = band_mask(frames, window, mask, q.device).repeat_interleave(tokens, 1)
+    out, block = torch.empty_like(q), BLOCK if tokens == 1 else 1
+    for queries in (slice(i, min(i + block, frames)) for i in range(0, frames, block)):
+        weights = (q[:, :, queries].flatten(2, 3) @ keys.mT / sqrt(dim)).softmax(-1)
+        inside = weights * allowed[queries].repeat_interleave(tokens, 0)
+        out[:, :, queries] = (inside @ values).unflatten(2, (-1, tokens))
+    return out
+
+
+LOCAL: dict[str, Callable[..., Heads]] = {"masked": local_attention, "zeroed": cut_attention}
 
 
 @cache
@@ -98,13 +117,14 @@ def mix(
 
 
 def blended_attention(
-    q: Heads, k: Heads, v: Heads, grid: Grid, *, window: int, mask: Mask, gain, finest: int | None
+    q: Heads, k: Heads, v: Heads, grid: Grid, *, local: Callable[..., Heads], gain, finest: int | None
 ) -> Heads:
     """Local attention with the low frequencies of the global one; local alone on feature maps of `finest` pixels.
 
-    `gain(size, device)` is the filter. The transform runs a head at a time: its memory does not grow with width.
+    `local(q, k, v)` attends inside the band, `gain(size, device)` is the filter. The transform runs a head at a time:
+    its memory does not grow with width.
     """
-    out = local_attention(q, k, v, window=window, mask=mask)
+    out = local(q, k, v)
     if grid.height * grid.width == finest:
         return out
     everywhere = attention(q, k, v)

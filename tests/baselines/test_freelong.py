@@ -11,11 +11,24 @@ from diffusers.models.attention import BasicTransformerBlock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines.freelong.blend import BLOCK, band_mask, blended_attention, local_attention, low_pass, mix
+from baselines.freelong import FreeLong
+from baselines.freelong.blend import (
+    BLOCK,
+    band_mask,
+    blended_attention,
+    cut_attention,
+    local_attention,
+    low_pass,
+    mix,
+)
 from miga.attention import Grid, attention
 from tests.baselines.free_models import sample, tiny
 from tests.baselines.test_freenoise import heads
 from tests.parity.temporal import run_block
+
+
+def near(window):
+    return partial(local_attention, window=window, mask="strict")
 
 
 @settings(max_examples=40, deadline=None)
@@ -27,6 +40,16 @@ def test_local_attention_is_attention_under_the_band(frames, window, mask, token
     dense = band_mask(frames, window, mask).repeat_interleave(tokens, 0).repeat_interleave(tokens, 1)
     found = local_attention(q, k, v, window=window, mask=mask)
     torch.testing.assert_close(found, attention(q, k, v, mask=dense), atol=1e-9, rtol=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, BLOCK + 5), st.integers(1, 20), st.sampled_from([1, 2]))
+def test_cut_attention_is_a_softmax_over_all_frames_without_what_is_outside_the_band(frames, window, tokens):
+    q, k, v = heads(frames, tokens)
+    inside = band_mask(frames, window, "strict").repeat_interleave(tokens, 0).repeat_interleave(tokens, 1)
+    weights = torch.softmax(q.flatten(2, 3) @ k.flatten(2, 3).mT / q.shape[-1] ** 0.5, -1) * inside
+    found = cut_attention(q, k, v, window=window, mask="strict")
+    torch.testing.assert_close(found.flatten(2, 3), weights @ v.flatten(2, 3), atol=1e-9, rtol=1e-9)
 
 
 def test_bands_at_the_ends_of_a_long_video():
@@ -77,7 +100,7 @@ def test_the_released_block():
     state = block.state_dict()
     block.load_state_dict({k: torch.from_numpy(0.4 * random.randn(*state[k].shape)).float() for k in sorted(state)})
     x = torch.from_numpy(random.randn(40, 128, 8)).float()
-    attend = partial(blended_attention, window=16, mask="strict", gain=low_pass, finest=None)
+    attend = partial(blended_attention, local=near(16), gain=low_pass, finest=None)
     with torch.no_grad():
         y = run_block(block, attend, x, Grid(1, 128, 5, 8))
     found = [y[0, 0, 0], y[17, 64, 3], y[39, 127, 7], y.mean(), y.std()]
@@ -88,7 +111,7 @@ def test_the_released_block():
 def test_videos_of_a_batch_do_not_mix(tokens):
     rows = 6 // tokens
     q, k, v = heads(12, tokens, rows=2 * rows)
-    attend = partial(blended_attention, window=4, mask="strict", gain=low_pass, finest=None)
+    attend = partial(blended_attention, local=near(4), gain=low_pass, finest=None)
     together = attend(q, k, v, Grid(2, 12, 2, 3))
     alone = [attend(q[own], k[own], v[own], Grid(1, 12, 2, 3)) for own in (slice(rows), slice(rows, None))]
     torch.testing.assert_close(together, torch.cat(alone))
@@ -96,8 +119,19 @@ def test_videos_of_a_batch_do_not_mix(tokens):
 
 def test_a_short_video_has_one_branch():
     q, k, v = heads(9, rows=6)
-    attend = partial(blended_attention, window=16, mask="strict", gain=low_pass, finest=None)
+    attend = partial(blended_attention, local=near(16), gain=low_pass, finest=None)
     torch.testing.assert_close(attend(q, k, v, Grid(1, 9, 2, 3)), attention(q, k, v))
+
+
+def test_the_papers_preset_is_other_defaults():
+    released, paper = FreeLong(), FreeLong(preset="paper")
+    assert (released.active, released.skip_finest, released.outside) == (1, True, "masked")
+    assert (paper.active, paper.skip_finest, paper.outside) == (0.5, False, "zeroed")
+    assert FreeLong(preset="paper", active=0.25).active == 0.25
+    model = tiny("unet")
+    spelled = sample("freelong", model, 12, active=0.5, skip_finest=False, outside="zeroed")
+    assert torch.equal(sample("freelong", model, 12, preset="paper"), spelled)
+    assert not torch.equal(sample("freelong", model, 12, active=0.5, skip_finest=False), spelled)
 
 
 def test_steps_and_the_finest_maps_decide_where_it_blends():

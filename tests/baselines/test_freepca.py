@@ -11,6 +11,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines.freenoise.windows import Windows, window_attention
 from baselines.freepca import FreePCA, fused_levels, share_mean
@@ -58,6 +59,31 @@ def test_videos_of_a_batch_do_not_mix(frames, stride, components, tokens):
     together = attend(q, k, v, Grid(2, frames, 2, 3))
     alone = [attend(q[own], k[own], v[own], Grid(1, frames, 2, 3)) for own in (slice(rows), slice(rows, None))]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
+
+
+class Waits(TorchDispatchMode):
+    """Notes what makes the host wait for a device: numbers read back, shapes that depend on values."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal"):
+            self.found.append(str(func))
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("tokens", [1, 6])
+def test_no_window_waits_for_the_device(tokens):
+    """The one wait is inside `eigh`, a call for all windows of all videos."""
+    q, k, v = heads(24, tokens, rows=2 * 6 // tokens)
+    attend = partial(fused_attention, windows=Windows(8, 2, "flat"), components=3)
+    attend(q, k, v, Grid(2, 24, 2, 3))  # makes the table of windows, on the host, once
+    with Waits() as waits, torch.profiler.profile() as profile:
+        attend(q, k, v, Grid(2, 24, 2, 3))
+    assert not waits.found
+    assert sum(event.count for event in profile.key_averages() if event.key == "aten::linalg_eigh") == 1
 
 
 def test_the_first_window_stays_local():

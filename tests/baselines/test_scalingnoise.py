@@ -72,6 +72,18 @@ def test_cost_is_the_original_formula(beams, candidates, prestep):
     assert model.calls == 2 * partitions * model.window + before + iterations * each
 
 
+@pytest.mark.parametrize(("reward", "each"), [("last_cos", 1), ("subject_consistency", 4)])
+def test_pictures_that_are_decoded_and_embedded(reward, each):
+    """One a candidate (a window of them for the other reward) and one a beam; the anchor's features are kept."""
+    model, seen = toy(), []
+    decode, embed = model.stills, model.features
+    model.stills = lambda latents: seen.append(len(latents)) or decode(latents)
+    model.features = lambda frames: seen.append(len(frames)) or embed(frames)
+    video(model, 3, beams=3, candidates=5, reward=reward, drop_first=0)
+    iterations = 2  # the first frame is the pre-step's
+    assert seen == [1, 1] + [3 * (5 * each + 1)] * 2 * iterations
+
+
 @FAMILIES
 def test_frames_leave_early_and_are_final(flow):
     """An endless video begins as one of a known length does; of a frame, only what no choice can change leaves."""

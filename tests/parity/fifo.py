@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -18,7 +17,7 @@ from miga.models.base import Text
 from miga.queue import LatentQueue
 from miga.sampling import sample_clip
 from miga.solvers import DDIM, scaled_linear_alphas
-from tests.parity.check import Check, compare
+from tests.parity.check import Check, Stored, compare
 from tests.parity.toys import FifoToy, RecordedNoise
 
 # The set's README, "How close should you get"; draws are equal, or differ by 2e-6 on a CPU without AVX2.
@@ -28,8 +27,9 @@ STAGES = dict(start=0, sample=1, warm_start=2, diagonal=3, push=4)
 
 def replay(case: str, folder: Path) -> Iterator[Check]:
     settings = json.loads((folder / f"{case}.json").read_text())
-    golden = load_file(folder / f"{case}.safetensors")
-    return replay_unit(settings, golden) if settings["method"] == "fifo_unit" else replay_video(settings, golden)
+    golden = Stored(load_file(folder / f"{case}.safetensors"))
+    yield from (replay_unit if settings["method"] == "fifo_unit" else replay_video)(settings, golden)
+    yield from golden.unread()
 
 
 def frames_first(latents):
@@ -48,10 +48,16 @@ class Snapshots(Trace):
         self.queues.append(queue[:])
 
 
-def ddim(num_levels: int, eta: float) -> DDIM:
-    solver = DDIM(num_levels, eta, rescale=(0.7, 400))
+def ddim(num_levels: int, eta: float, rescaled: bool = True) -> DDIM:
+    """The official solver; `rescaled`: whether the base clip knows VideoCrafter2's dynamic rescale."""
+    solver = DDIM(num_levels, eta, rescale=(0.7, 400) if rescaled else None)
     solver.stochastic = True  # the original draws noise also where its weight is 0
     return solver
+
+
+def rescaled(base: dict) -> bool:
+    """Whether the solver is one with dynamic rescale: a given base clip says nothing about it."""
+    return base["mode"] == "given" or base.get("vc2_scale_in_base", True)
 
 
 def tables(solver: DDIM, golden: dict, prefix: str) -> Iterator[Check]:
@@ -86,7 +92,7 @@ def replay_unit(settings: dict, golden: dict) -> Iterator[Check]:
 
 def replay_video(settings: dict, golden: dict) -> Iterator[Check]:
     case, conditions = settings["settings"], settings["conditions"]
-    solver = ddim(case["N"], case["eta"])
+    solver = ddim(case["N"], case["eta"], rescaled(settings["base"]))
     shape = (case["C"], case["h"], case["w"])
     model = FifoToy(solver, case["f"], shape, case["guidance_scale"], settings["toy"])
     negative = torch.tensor(conditions["uncond"])[None]
@@ -126,7 +132,7 @@ def replay_video(settings: dict, golden: dict) -> Iterator[Check]:
     images, expected = model.decoder().push(emitted).int(), golden["emitted.images_u8"].int()
     yield compare("emitted.images_u8", images, expected, 1)
     yield Check("emitted.images_u8 pixels off by one", float((images != expected).double().mean()), 1e-3)
-    yield from check_first_iteration(model, golden, calls[: case["R"]], noise)
+    yield from check_first_iteration(model, golden, case, calls[: case["R"]], noise)
     yield from check_draws(golden, noise, case)
     yield compare("rng.after_rand16", torch.rand(16, generator=generator), golden["rng.after_rand16"], EXACT)
     counts = settings["counts"]
@@ -155,9 +161,11 @@ def check_base(model, golden, noise, text, seed) -> Iterator[Check]:
         yield compare(f"base.x_after_steps {done}", steps[done - 1], frames_first(latents), LATENTS)
 
 
-def check_first_iteration(model, golden, calls, noise) -> Iterator[Check]:
+def check_first_iteration(model, golden, case, calls, noise) -> Iterator[Check]:
     """Window by window: levels, timesteps, both branches, and the step of all frames, kept or not."""
-    spans = [call["levels"] for call in calls]
+    spans, prefix = [call["levels"] for call in calls], case["P"]
+    starts = [int(levels[-1]) + prefix + 1 - case["f"] for levels in spans]
+    yield compare("it0.start", starts, golden["it0.start"], EXACT)
     yield compare("it0.indices", torch.stack(spans), golden["it0.indices"], EXACT)
     yield compare("it0.timesteps", torch.stack([call["t"] for call in calls]), golden["it0.timesteps"], EXACT)
     for branch, name in (("cond", "eps_cond"), ("uncond", "eps_uncond"), ("out", "eps_guided")):
@@ -178,6 +186,8 @@ def check_draws(golden, noise, case) -> Iterator[Check]:
     yield compare("draws.first", [v[0] for v in values], golden["draws.first"], DRAWS)
     yield compare("draws.sum", [v.double().sum() for v in values], golden["draws.sum"], 1e-4)
     yield compare("draws.numel", [len(v) for v in values], golden["draws.numel"], EXACT)
+    for name, value in (("kind", 0), ("beam", -1), ("candidate", -1)):  # all are normal, of a method without search
+        yield compare(f"draws.{name}", [value] * len(values), golden[f"draws.{name}"], EXACT)
     stages = [STAGES[draw["purpose"]] for draw in noise.draws]
     yield compare("draws.stage", stages, golden["draws.stage"], EXACT)
     frames = [draw["frame"] if stage in (2, 3) else -1 for stage, draw in zip(stages, noise.draws, strict=True)]
@@ -195,6 +205,6 @@ def check_draws(golden, noise, case) -> Iterator[Check]:
         drawn = torch.stack([draw["value"] for draw in noise.draws if draw["purpose"] == purpose])
         expected = frames_first(golden[name]) if name == "noise.warm" else golden[name]
         yield compare(name, drawn, expected, DRAWS)
-    stepped = np.array([draw["value"].numpy() for draw in noise.draws if draw["purpose"] == STAGE])
-    expected = golden["noise.step"].transpose(2, 3).flatten(0, 2)
-    yield compare("noise.step", stepped[: len(expected)], expected, DRAWS)
+    stepped = torch.stack([draw["value"] for draw in noise.draws if draw["purpose"] == STAGE])
+    stepped = stepped.unflatten(0, (-1, case["R"], case["f"])).transpose(2, 3)
+    yield compare("noise.step", stepped[golden["noise.step_iterations"]], golden["noise.step"], DRAWS)

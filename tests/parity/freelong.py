@@ -74,11 +74,11 @@ def block(case: Case, folder: Path) -> Iterator[Check]:
     grid = Grid(settings["B"], settings["F"], settings["H"], settings["W"])
     gain = partial(low_pass, d_t=settings["d_t"], d_s=settings["d_s"])
     finest = grid.height * grid.width if settings["branch_used"].startswith("local") else None
-    near = dict(window=2 * settings["alpha_half_width"], mask=settings["mask"])
-    blend = partial(blended_attention, gain=gain, finest=finest, **near)
+    near = partial(local_attention, window=2 * settings["alpha_half_width"], mask=settings["mask"])
+    blend = partial(blended_attention, local=near, gain=gain, finest=finest)
     branches = dict(
         branch_global=lambda q, k, v, grid: attention(q, k, v),
-        branch_local=lambda q, k, v, grid: local_attention(q, k, v, **near),
+        branch_local=lambda q, k, v, grid: near(q, k, v),
     )
     found, hidden = {"output": run_block(module, blend, x, grid)}, x
     for name, attn, norm in (("attn1", module.attn1, module.norm1), ("attn2", module.attn2, module.norm2)):

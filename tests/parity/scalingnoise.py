@@ -21,8 +21,8 @@ from miga.models.base import Text
 from miga.noise import ReplayNoise
 from miga.sampling import sample_clip
 from miga.sweep import Context
-from tests.parity.check import Check, compare
-from tests.parity.fifo import CLEAN, DRAWS, EXACT, LATENTS, Snapshots, ddim, frames_first, tables
+from tests.parity.check import Check, Stored, compare
+from tests.parity.fifo import CLEAN, DRAWS, EXACT, LATENTS, Snapshots, ddim, frames_first, rescaled, tables
 from tests.parity.toys import FifoToy, to_uint8
 
 SCORES = 1e-5  # the set's README, "How close should you get"
@@ -32,10 +32,9 @@ STAGES = dict(start=0, sample=1, warm_start=2)  # the others: by order, see `lab
 
 def replay(case: str, folder: Path) -> Iterator[Check]:
     settings = json.loads((folder / f"{case}.json").read_text())
-    golden = load_file(folder / f"{case}.safetensors")
-    return (
-        replay_unit(settings, golden) if settings["method"] == "scalingnoise_unit" else replay_video(settings, golden)
-    )
+    golden = Stored(load_file(folder / f"{case}.safetensors"))
+    yield from (replay_unit if settings["method"] == "scalingnoise_unit" else replay_video)(settings, golden)
+    yield from golden.unread()
 
 
 class Toy(FifoToy):
@@ -44,7 +43,8 @@ class Toy(FifoToy):
     def __init__(self, settings: dict, projection: Tensor) -> None:
         case = settings["settings"]
         shape = (case.get("C", 4), case["h"], case["w"])
-        solver, scale = ddim(case["N"], case["eta"]), case.get("guidance_scale", 1.0)
+        solver = ddim(case["N"], case["eta"], rescaled(settings.get("base", {"mode": "given"})))
+        scale = case.get("guidance_scale", 1.0)
         super().__init__(solver, case.get("f", 16), shape, scale, settings.get("toy"))
         self.dino, self.projection = settings["toy_dino"], projection
 

@@ -19,7 +19,7 @@ from miga.methods import Method, MethodConfig, Trace
 from miga.models.base import Text
 from miga.noise import ReplayNoise
 from miga.solvers import DDIM
-from tests.parity.check import Check, compare
+from tests.parity.check import Check, Stored, compare
 from tests.parity.toys import GoldenModel
 from tests.parity.videocrafter_tiny_unet import tiny_unet
 
@@ -28,7 +28,7 @@ class Case(NamedTuple):
     """What a case holds: `axes` describes the arrays, halves are float32."""
 
     settings: dict[str, Any]
-    tensors: dict[str, Tensor]
+    tensors: Stored
     tolerance: Any
     axes: dict[str, str]
 
@@ -41,7 +41,7 @@ def load(case: str, folder: Path) -> Case:
     tensors = load_file(folder / f"{case}.safetensors")
     tensors = {name: x.float() if x.dtype == torch.float16 and "fp16" not in name else x for name, x in tensors.items()}
     axes = {name: array["axes"] for name, array in facts["arrays"].items()}
-    return Case(facts["settings"], tensors, facts["suggested_max_abs_tolerance"], axes)
+    return Case(facts["settings"], Stored(tensors), facts["suggested_max_abs_tolerance"], axes)
 
 
 @torch.no_grad()
@@ -49,7 +49,8 @@ def replay_by_kind(kinds: dict[str, Replay], case: str, folder: Path) -> list[Ch
     """Replay a case by what its name starts with."""
     for prefix, replay in kinds.items():
         if case.startswith(prefix):
-            return list(replay(load(case, folder), folder))
+            loaded = load(case, folder)
+            return [*replay(loaded, folder), *loaded.tensors.unread()]
     raise ValueError(f"no replay for a case like {case!r}: known are {', '.join(kinds)}")
 
 
@@ -106,8 +107,9 @@ class TinyUNet(GoldenModel):
         if not weights.is_dir():
             raise ValueError(f"no tiny UNet at {weights}: put the set videocrafter_tiny_unet beside {folder.name}")
         solver = DDIM(settings["ddim_steps"], settings["eta"], grid="strided", rescale=(0.7, 400))
-        super().__init__(solver, 16, (4, settings["h"], settings["w"]), settings["guidance_scale"])
-        self.denoiser = tiny_unet(weights)
+        shape = (4, settings["h"], settings["w"])
+        super().__init__(solver, settings["window"], shape, settings["guidance_scale"])
+        self.denoiser = tiny_unet(weights, settings["fps"])
 
     def network(self, x, t, condition):
         return video(self.denoiser(video(x), t[0], condition[None]).sample[0])[0]
@@ -154,7 +156,8 @@ def replay_trace(method: Method, config: MethodConfig, case: Case, folder: Path)
     with torch.inference_mode():
         chunks = list(method.generate(model, texts, settings["F"], config, TraceNoise(settings), Trace()))
     latents, outputs = zip(*((video(x), video(output)) for x, output in model.passes()), strict=True)
-    before = latents[::2]
+    sides = 1 if settings["guidance_scale"] == 1 else 2  # passes of a step: the prompt's, the empty prompt's
+    before = latents[::sides]
     after = [*before[1:], video(torch.cat(chunks))]
 
     schedule = settings["scheduler_per_step_in_order"]
@@ -168,7 +171,7 @@ def replay_trace(method: Method, config: MethodConfig, case: Case, folder: Path)
         yield compare("x_init", before[0], expected["x_init_first16"][:, :, expected["source_frame"]], 1e-6)
 
     frames = settings.get("stored_frames", slice(None))
-    stored = dict(eps_cond=outputs[0::2], eps_uncond=outputs[1::2], x=after)
+    stored = dict(eps_cond=outputs[0::sides], eps_uncond=outputs[1::sides], x=after)
     for name in expected:
         if match := re.fullmatch(r"step(\d+)\.(\w+)", name):
             step, kind = match.groups()

@@ -22,22 +22,26 @@ def cases(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json") if path.with_suffix(".safetensors").is_file())
 
 
-def convert(folder: Path) -> UNet3DConditionModel:
-    """The network from its original tensors, told the frame rate that the set's traces were made with."""
+FOLDED = "fps_folded_into_diffusers_weights"
+
+
+def convert(folder: Path, fps: int | None = None) -> UNet3DConditionModel:
+    """The network from its original tensors, told a frame rate: by default the one of the copy for diffusers."""
     about = json.loads((folder / "unet.json").read_text())
     tensors = {name: tensor.float() for name, tensor in load_file(folder / "unet_lvdm.safetensors").items()}
     embedding = {rename(name, FPS_RULES): tensors.pop(name) for name in list(tensors) if name.startswith("fps_")}
     network, converted = lvdm_unet(tensors, about["lvdm_unet_config"])
     unet = UNet3DConditionModel.from_config(network.config)
     unet.load_state_dict(converted)
-    unet.time_embedding.linear_2.bias.data += fps_vector(unet, embedding, about["fps_folded_into_diffusers_weights"])
+    unet.time_embedding.linear_2.bias.data += fps_vector(unet, embedding, fps or about[FOLDED])
     return unet.eval()
 
 
-def tiny_unet(folder: Path) -> UNet3DConditionModel:
-    """The network as stored for diffusers, or converted where the set comes without that copy."""
-    if not (folder / "diffusers").is_dir():
-        return convert(folder)
+def tiny_unet(folder: Path, fps: int | None = None) -> UNet3DConditionModel:
+    """The network as stored for diffusers, or converted where the set has no such copy for this frame rate."""
+    stored = json.loads((folder / "unet.json").read_text())[FOLDED]
+    if not (folder / "diffusers").is_dir() or fps not in (None, stored):
+        return convert(folder, fps)
     return UNet3DConditionModel.from_pretrained(folder / "diffusers", torch_dtype=torch.float32).eval()
 
 

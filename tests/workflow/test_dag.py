@@ -79,10 +79,12 @@ def test_an_entry_is_a_target_that_makes_nothing_else(entry, tmp_path):
     assert found["generate"] == shards(entry)
 
 
-@pytest.mark.parametrize("method", ["miga", "fifo_diffusion"])
-def test_ablations_are_targets(method, tmp_path):
-    found = jobs(snakemake("-n", f"ablation_{method}", config=["suite=sprites"], folder=tmp_path))
-    assert set(found) == {"prompts", "encode", "generate", "score", "ablation", f"ablation_{method}"}
+def test_ablations_are_targets(tmp_path):
+    methods = ("miga", "fifo_diffusion", "freenoise", "freelong", "freepca", "scalingnoise")
+    targets = {f"ablation_{method}" for method in methods}
+    found = jobs(snakemake("-n", *sorted(targets), config=["suite=sprites"], folder=tmp_path))
+    assert set(found) == {"prompts", "encode", "generate", "score", "ablation", *targets}
+    assert found["ablation"] == len(load_experiment("sprites", ROOT).ablations)  # a table and a plot each
 
 
 @pytest.mark.parametrize(
