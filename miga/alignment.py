@@ -197,7 +197,8 @@ class Unified:
             self.fronts[number] = start + keep
 
     def state(self) -> dict:
-        return dict(buffer=self.buffer and self.buffer.state(), fronts=self.fronts, received=self.received)
+        buffer = None if self.buffer is None else self.buffer.state()  # an empty one is false
+        return dict(buffer=buffer, fronts=self.fronts, received=self.received)
 
     def restore(self, state: dict) -> None:
         self.fronts, self.received = list(state["fronts"]), state["received"]

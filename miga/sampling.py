@@ -23,6 +23,7 @@ def sample_clip(
     """The base model's own clip of `num_latents` frames (default: its window), from noise `start` where it is given.
 
     `denoise` stands in for `model.denoise`, with the same arguments: a method that changes the network or its guidance.
+    `FloatingPointError` where numbers break, with the level and the frame.
     """
     denoise = denoise or model.denoise
     num_latents = num_latents or model.window
@@ -35,4 +36,13 @@ def sample_clip(
         output = denoise(sample[None], levels[None], text, guidance_scale)[0]
         draw = noise.clip("sample", len(sample), level, model.latent_shape) if model.solver.stochastic else None
         sample, _, history = model.solver.step(output, sample, levels, history, draw, rescale=True)
+        frame = broken_frame(sample)
+        if frame is not None:
+            raise FloatingPointError(f"non-finite latents after the step at level {level} of a clip: frame {frame}")
     return sample
+
+
+def broken_frame(latents: Float[Tensor, "f c h w"]) -> int | None:
+    """The first frame with a latent that is not a number any more."""
+    finite = latents.flatten(1).isfinite().all(dim=1)
+    return None if finite.all() else int(finite.logical_not().nonzero()[0])

@@ -14,6 +14,7 @@ from miga.methods import Trace
 from miga.models.base import BaseModel, Text
 from miga.noise import Noise
 from miga.queue import LatentQueue
+from miga.sampling import broken_frame
 from miga.solvers import Stepped
 from miga.windows import Window
 
@@ -164,9 +165,8 @@ def draw(context: Context, lane: Lane, window: Window) -> Float[Tensor, "k c h w
 
 def check_finite(lane: Lane) -> None:
     """Stop at once where a latent is not a number any more."""
-    finite = lane.queue.latents.flatten(1).isfinite().all(dim=1)
-    if not finite.all():
-        frame, queue = int(finite.logical_not().nonzero()[0]), lane.queue
+    queue, frame = lane.queue, broken_frame(lane.queue.latents)
+    if frame is not None:
         raise FloatingPointError(
             f"non-finite latents after sweep {lane.number} of the {lane.stage} stage: "
             f"frame {int(queue.ids[frame])}, now at level {int(queue.levels[frame])}"

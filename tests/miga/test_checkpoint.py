@@ -17,6 +17,7 @@ from tests.miga.toy import ToyModel
 STREAMS = {
     "miga": ("miga", {}),
     "miga, re-denoised as a stream": ("miga", dict(delta=0.0, update="in_place")),
+    "miga without a unified stage": ("miga", dict(unified_levels=0)),
     "miga without TTA": ("miga", dict(tta=False, n_samp=2)),
     "fifo_diffusion": ("fifo_diffusion", {}),
 }

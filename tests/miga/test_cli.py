@@ -73,16 +73,25 @@ def test_bad_input_is_one_sentence(words, sentence, capsys):
     assert said.count("\n") == 1
 
 
-def test_numbers_that_break_stop_the_video_and_leave_nothing(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("method", "place"),
+    [
+        ("fifo_diffusion", r"sweep \d+ of the diagonal stage: frame \d+, now at level -?\d+"),
+        ("direct", r"the step at level \d+ of a clip: frame 0"),
+    ],
+)
+def test_numbers_that_break_stop_the_video_and_leave_nothing(tmp_path, monkeypatch, capsys, method, place):
     class Breaking(toy.ToyModel):
+        good_calls = 32 if method == "fifo_diffusion" else 5  # beyond the base clip, or within it
+
         def denoise(self, latents, levels, text, guidance_scale=None):
             good = super().denoise(latents, levels, text, guidance_scale)
-            return good if self.calls < 32 else good * float("nan")
+            return good if self.calls < self.good_calls else good * float("nan")
 
     monkeypatch.setattr(models, "load", lambda name, **options: Breaking(16))
     words = ["--model", "toy", "--prompt", "a cat", "--frames", "8", "--out", str(tmp_path / "x.mp4")]
-    assert cli.main(["generate", "--method", "fifo_diffusion", *words]) == 2
-    assert re.search(r"sweep \d+ of the diagonal stage: frame \d+, now at level -?\d+\n$", capsys.readouterr().err)
+    assert cli.main(["generate", "--method", method, *words]) == 2
+    assert re.search(rf"miga: non-finite latents after {place}\n$", capsys.readouterr().err)
     assert not list(tmp_path.iterdir())
 
 
