@@ -31,7 +31,6 @@ MEMORY = Metric("peak_memory_mb", "Peak memory", "Memory",
                 "Largest memory of a generating process: of the GPU where there is one, else resident.",
                 0, float("inf"), False, scale=1, unit="MB", digits=0)  # fmt: skip
 COST = (CALLS, SECONDS, MEMORY)
-PORT = "†"
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: its base and entry, the words in front of its numbers, and a cell per column.
-
-    `port`: on this base model the method is our port, not its paper's; its words bear the mark PORT.
-    """
+    """A line of a table: its base and entry, the words in front of its numbers, and a cell per column."""
 
     base: str
     entry: str
     words: tuple[str, ...]
     cells: dict[str, Cell]
     control: bool = False
-    port: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ def comparison(
     """
     one_protocol(scores)
     entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    controls, ports = set(facts.loc[facts["control"].eq(True), "entry"]), _ports(facts)
+    controls = set(facts.loc[facts["control"].eq(True), "entry"])
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
@@ -103,8 +98,8 @@ def comparison(
             for entry in shown:
                 cells[entry][column.name] = Cell(estimates[entry], entry == best)
         for entry in shown:
-            text, port = (words or {}).get(entry) or parts[entry]["label"].iloc[0], (base, entry) in ports
-            rows.append(Row(base, entry, (base, text + PORT * port), cells[entry], entry in controls, port))
+            text = (words or {}).get(entry) or parts[entry]["label"].iloc[0]
+            rows.append(Row(base, entry, (base, text), cells[entry], entry in controls))
     return Table(name, title, ("Base", heading), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -122,7 +117,7 @@ def differences(
     """The reference entry minus each other one, paired on prompt and seed; bold where the interval excludes zero."""
     one_protocol(scores)
     entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    controls, ports = set(facts.loc[facts["control"].eq(True), "entry"]), _ports(facts)
+    controls = set(facts.loc[facts["control"].eq(True), "entry"])
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
@@ -132,10 +127,9 @@ def differences(
             if entry == reference or entry not in parts:
                 continue
             gaps = {c.name: difference(parts[reference], parts[entry], c.parts, resamples) for c in columns}
-            marks = {one: PORT * ((base, one) in ports) for one in (reference, entry)}
-            label = " − ".join(f"{parts[one]['label'].iloc[0]}{mark}" for one, mark in marks.items())
+            label = f"{parts[reference]['label'].iloc[0]} − {parts[entry]['label'].iloc[0]}"
             cells = {column: Cell(gap, gap.certain) for column, gap in gaps.items()}
-            rows.append(Row(base, entry, (base, label), cells, entry in controls, any(marks.values())))
+            rows.append(Row(base, entry, (base, label), cells, entry in controls))
     return Table(name, title, ("Base", "Difference"), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -148,7 +142,7 @@ def cost(
 ) -> Table:
     """Model calls and seconds per frame (means over videos), peak memory (largest) and streaming, from the sidecars."""
     entries = list(dict.fromkeys(facts["entry"])) if entries is None else list(entries)
-    controls, ports = set(facts.loc[facts["control"].eq(True), "entry"]), _ports(facts)
+    controls = set(facts.loc[facts["control"].eq(True), "entry"])
     rows = []
     for base in dict.fromkeys(facts["base"]):
         for entry in entries:
@@ -166,10 +160,9 @@ def cost(
                 column: Cell(Estimate(None if pd.isna(value) else float(value), None, None, count, count, prompts))
                 for column, value in values.items()
             }
-            first, port = part.iloc[0], (base, entry) in ports
+            first = part.iloc[0]
             streams = "–" if pd.isna(first["streaming"]) else "yes" if first["streaming"] else "no"
-            words = (base, first["label"] + PORT * port, streams)
-            rows.append(Row(base, entry, words, cells, entry in controls, port))
+            rows.append(Row(base, entry, (base, first["label"], streams), cells, entry in controls))
     return Table(name, title, ("Base", "Method", "Streaming"), COST, tuple(rows), tuple(notes))
 
 
@@ -211,11 +204,6 @@ def one_protocol(scores: pd.DataFrame) -> None:
                 raise ValueError(f"{metric}: {column}s {', '.join(sorted(found))} do not belong in one table")
 
 
-def _ports(facts: pd.DataFrame) -> set[tuple[str, str]]:
-    """(base, entry) where the method is our port to the base model."""
-    return set(facts.loc[facts["port"].eq(True), ["base", "entry"]].itertuples(index=False, name=None))
-
-
 def _best(parts: Mapping[str, pd.DataFrame], estimates: Mapping[str, Estimate], column: Metric, resamples: int):
     """The entry that is certainly better than the runner-up, or None. Motion is no quality: it has no best."""
     ranked = [entry for entry in parts if estimates[entry].mean is not None]
@@ -251,7 +239,7 @@ def to_frame(table: Table) -> pd.DataFrame:
     for row in table.rows:
         line: dict[str, Any] = {"base": row.base, "entry": row.entry}
         line |= {_key(word): text for word, text in zip(table.words[1:], row.words[1:], strict=True)}
-        line |= {"control": row.control, "port": row.port}
+        line |= {"control": row.control}
         for column in table.columns:
             cell, name = row.cells[column.name], column.name
             found = cell.estimate
@@ -333,8 +321,6 @@ def legend(table: Table) -> str:
         best = "" if table.words[1:2] == ("Difference",) else "best of the contenders, and "
         against = "to the runner-up " if best else ""
         parts.append(f"Bold: {best}the interval of the paired difference {against}excludes zero.")
-    if any(row.port for row in table.rows):
-        parts.append(f"{PORT}: our port of the method to this base model; its paper gives none.")
     if table.compared:
         parts.append("In parentheses: the paper's number and ours minus it; –: the paper has none.")
     return " ".join(parts)
@@ -399,6 +385,5 @@ def _escape_markdown(text: str) -> str:
 
 def _latex(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--"}
-    special |= {PORT: r"$^\dagger$"}
     special |= {character: f"\\{character}" for character in "&%$#_{}"}
     return "".join(special.get(character, character) for character in text)

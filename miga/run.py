@@ -169,7 +169,6 @@ def generate(
         label=job.label or card.label,
         version=card.version,
         control=card.control,
-        port=model.family in card.ports,
         streaming=card.length == "infinite",
         params=config.model_dump(mode="json"),
         model=model.name,
