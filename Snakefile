@@ -19,6 +19,7 @@ wildcard_constraints:
     entry=either(ROWS),
     table=either(ABLATIONS),
     shard=r"\d+",
+    frames=r"\d+",
 
 
 rule all:

@@ -13,13 +13,10 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 
 from miga import methods, models
 from miga.cli import key_values
-from miga.methods import Trace
-from miga.noise import KeyedNoise
-from miga.run import PeakMemory
+from miga.measure import measure
 
 PROMPT = "a red circle moves right over a plain blue background"
 HEADER = ("method", "frames", "latents", "calls", "original", "calls a latent", "seconds a frame", "peak memory, MB")
@@ -39,25 +36,14 @@ def original_calls(name: str, num_latents: int, window: int, levels: int) -> int
     return None
 
 
-def measure(model_name: str, options: list[str], name: str, frames: int) -> dict:
+def measured(model_name: str, options: list[str], name: str, frames: int) -> dict:
     """One video, in this process; `options` of the base model as key=value."""
     method, model = methods.get(name), models.load(model_name, **key_values([options]))
-    texts, num_latents = model.encode([PROMPT]), model.latent_frames(frames)
-    decoder, shown = model.decoder(), 0
-    memory = PeakMemory(model.device)
-    before, start = memory.read(), time.perf_counter()
-    for latents in method.generate(model, texts, num_latents, method.config(), KeyedNoise(0), Trace()):
-        shown += len(decoder.push(latents))
-    seconds = time.perf_counter() - start
-    return dict(
-        method=name,
-        frames=frames,
-        latents=num_latents,
-        calls=model.calls,
-        original=original_calls(name, num_latents, model.window, model.solver.num_levels),
-        seconds=seconds / min(shown, frames),
-        memory=memory.read() - before,
-    )
+    found = measure(model, method, method.config(), model.encode([PROMPT]), frames)
+    if found["reason"]:
+        raise SystemExit(found["reason"])
+    original = original_calls(name, found["latents"], model.window, model.solver.num_levels)
+    return dict(found, method=name, original=original)
 
 
 def row(found: dict) -> str:
@@ -75,7 +61,7 @@ def main() -> None:
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(measure(args.model, args.model_param, args.methods[0], args.frames[0])))
+        print(json.dumps(measured(args.model, args.model_param, args.methods[0], args.frames[0])))
         return
     print("| " + " | ".join(HEADER) + " |\n" + "|---" * len(HEADER) + "|", flush=True)
     for name in args.methods:

@@ -5,8 +5,10 @@
 `python -m eval.vbench.official DIR` builds the package's environment. The networks have their real size and random
 weights, so nothing is downloaded and the scores mean nothing, but they are compared. Each backend runs in a process of
 its own. cold: from the start of that process to the scores of all videos. warm: the same videos once more in that
-process; the package loads its networks again for every dimension, as it always does. CPU seconds count all threads and
-depend less than wall time on what else the machine does. peak: of the process, or on CUDA of the device's allocator.
+process, a dimension at a time; the package loads its networks again for every dimension, as it always does. CPU seconds
+count all threads and depend less than wall time on what else the machine does. peak: of the process after the cold
+pass, or on CUDA of the device's allocator. `--small` takes tiny DINO and CLIP (AMT stays): many frames, to see how
+memory grows; `--once` skips the warm passes.
 """
 
 from __future__ import annotations
@@ -25,18 +27,24 @@ from pathlib import Path
 # This file also runs in the package's environment, which has nothing of this project: imports are where they are used.
 ROOT = Path(__file__).parents[1]
 BACKENDS = ("official", "fast")
-HEADER = ("frames", "backend", "cold, s", "cold, CPU s", "warm, s", "warm, CPU s", "peak, MB", "largest difference")
+DIMENSIONS = ("subject_consistency", "background_consistency", "motion_smoothness", "temporal_flickering")
+SHORT = ("S.C.", "B.C.", "M.S.", "T.F.")
+HEADER = (
+    "frames", "backend", "cold, s", "cold, CPU s", "peak, MB", "largest difference", "warm, s", "warm, CPU s",
+    *(f"{name}, CPU s" for name in SHORT),
+)  # fmt: skip
 
 
-def timed(run, device: str) -> dict[str, float]:
-    """Call `run` twice in this process, started at $STARTED."""
-    marks = [(float(os.environ["STARTED"]), 0.0)]
-    for _ in range(2):
-        run()
-        marks.append((time.time(), time.process_time()))
-    (start, _), (middle, used), (end, total) = marks
-    found = {"cold": middle - start, "cold_cpu": used, "warm": end - middle, "warm_cpu": total - used}
-    return found | {"peak": peak(device)}
+def timed(run, job: dict) -> dict[str, float | list[float]]:
+    """`run` on all dimensions in this process, started at $STARTED, then once more on each."""
+    run(DIMENSIONS)
+    found = {"cold": [time.time() - float(os.environ["STARTED"]), time.process_time()], "peak": peak(job["device"])}
+    warm, each = time.time(), []
+    for dimension in () if job["once"] else DIMENSIONS:
+        before = time.process_time()
+        run((dimension,))
+        each.append(time.process_time() - before)
+    return found | {"warm": [time.time() - warm, sum(each), *each] if each else []}
 
 
 def peak(device: str) -> float:
@@ -53,34 +61,37 @@ def official(folder: Path) -> dict:
     job = json.loads((folder / "job.json").read_text())
     runner = runpy.run_path(str(ROOT / "eval/vbench/runner.py"))
     runner["prepare"](job)
-    found = timed(lambda: runner["evaluate"](job), job["device"])
-    results = json.loads((folder / "output/run_eval_results.json").read_text())
-    items = {(Path(item["video_path"]).name, d): item["video_results"] for d in results for item in results[d][1]}
-    return found | {"values": [[*key, value] for key, value in items.items()]}
+    values = []
+
+    def run(dimensions):
+        runner["evaluate"](job | {"dimensions": list(dimensions)})
+        results = json.loads((folder / "output/run_eval_results.json").read_text())
+        for d in dimensions:
+            values.extend([Path(item["video_path"]).name, d, item["video_results"]] for item in results[d][1])
+
+    return timed(run, job) | {"values": values}
 
 
 def fast(folder: Path) -> dict:
     """In this project's environment: the same."""
     sys.path[0] = str(ROOT)
-    from eval.cards import VBENCH
     from eval.vbench import backbones
     from eval.vbench.score import score_video
 
     job, networks, values = json.loads((folder / "job.json").read_text()), [], []
 
-    def run():
+    def run(dimensions):
         if not networks:
             networks.append(backbones.load(job["weights"], job["device"], job["package"]))
         for path in sorted(Path(job["videos"]).iterdir()):
-            rows = score_video(path, networks[0])
-            values.extend([path.name, row["metric"], row["value"]] for row in rows if row["metric"] in VBENCH)
+            rows = score_video(path, networks[0], metrics=dimensions)
+            values.extend([path.name, row["metric"], row["value"]] for row in rows)
 
-    return timed(run, job["device"]) | {"values": values}
+    return timed(run, job) | {"values": values}
 
 
 def prepare(folder: Path, frames: int, args: argparse.Namespace) -> None:
     """Videos, and the job that both backends read; the weights are there already."""
-    from eval.cards import VBENCH
     from eval.vbench import official as package
     from tests.eval.conftest import write_video
     from tests.eval.standin import panning
@@ -89,18 +100,21 @@ def prepare(folder: Path, frames: int, args: argparse.Namespace) -> None:
     names = {f"{i:06}": made / f"{i:06}.mp4" for i in range(args.videos)}
     for seed, path in enumerate(names.values()):
         write_video(path, panning(frames, *args.size, seed), pix_fmt="yuv420p")
-    package.lay_out(folder, names, folder.parent / "weights", VBENCH, args.device)
+    package.lay_out(folder, names, folder.parent / "weights", DIMENSIONS, args.device)
     job = json.loads((folder / "job.json").read_text())
-    (folder / "job.json").write_text(json.dumps(job | {"package": str(package.package(args.python))}))
+    (folder / "job.json").write_text(
+        json.dumps(job | {"package": str(package.package(args.python)), "once": args.once})
+    )
 
 
-def weights(folder: Path, package: Path) -> None:
-    """Random weights of the real networks, laid out as the package expects them."""
+def weights(folder: Path, package: Path, small: bool) -> None:
+    """Random weights of the real networks, or of small ones beside AMT, laid out as the package expects them."""
     from eval.vbench import backbones
     from tests.eval import standin
 
     amt = backbones.amt(package).state_dict()
-    standin.lay_out(folder, amt, standin.dino(768, 12), standin.clip(768, 12, 512))
+    dino, clip = ((), ()) if small else ((768, 12), (768, 12, 512))
+    standin.lay_out(folder, amt, standin.dino(*dino), standin.clip(*clip))
 
 
 def measure(backend: str, folder: Path, args: argparse.Namespace) -> dict:
@@ -133,6 +147,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=[128, 192], metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--small", action="store_true", help="tiny DINO and CLIP")
+    parser.add_argument("--once", action="store_true", help="no warm passes")
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.inside:
@@ -148,7 +164,7 @@ def main() -> None:
     print(f"{args.videos} videos of {args.size[0]}x{args.size[1]}; {hardware(args.device)}\n")
     print("| " + " | ".join(HEADER) + " |\n" + "|---" * len(HEADER) + "|", flush=True)
     with tempfile.TemporaryDirectory() as place:
-        weights(Path(place) / "weights", package(args.python))
+        weights(Path(place) / "weights", package(args.python), args.small)
         for frames in args.frames:
             folder = Path(place) / str(frames)
             prepare(folder, frames, args)
@@ -163,8 +179,11 @@ def compare(frames: int, folder: Path, args: argparse.Namespace) -> None:
         values = {(name, dimension): value for name, dimension, value in found["values"]}
         differ = "" if wanted is None else f"{max(abs(values[key] - wanted[key]) for key in wanted):.0e}"
         wanted = wanted or values
-        numbers = [f"{found[name]:.1f}" for name in ("cold", "cold_cpu", "warm", "warm_cpu")] + [f"{found['peak']:.0f}"]
-        print("| " + " | ".join([str(frames), backend, *numbers, differ]) + " |", flush=True)
+        warm = [f"{seconds:.1f}" for seconds in found["warm"]] or [""] * (2 + len(SHORT))
+        cold = [f"{seconds:.1f}" for seconds in found["cold"]]
+        print(
+            "| " + " | ".join([str(frames), backend, *cold, f"{found['peak']:.0f}", differ, *warm]) + " |", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 from tyro.conf import Positional
 
-from eval.cards import VBENCH
+from eval.cards import METRICS, VBENCH
 
 
 def score(
@@ -18,8 +18,9 @@ def score(
     backend: Literal["fast", "official"] = "fast",
     weights: Path | None = None,
     python: Path | None = None,
-    dimensions: tuple[str, ...] = VBENCH,
+    dimensions: tuple[str, ...] = (),
     device: str | None = None,
+    resume: bool = False,
 ) -> int:
     """Score videos that anybody made: a row per video and dimension, with a value or the reason why there is none.
 
@@ -31,16 +32,28 @@ def score(
         weights: Folder laid out as the package's cache; default $VBENCH_CACHE_DIR or ~/.cache/vbench.
         python: The python of the environment with the vbench package, default $VBENCH_PYTHON
             (`python -m eval.vbench.official DIR` builds it); the fast backend takes the code of AMT from there.
-        dimensions: Of the official backend, which also knows dynamic_degree, aesthetic_quality, imaging_quality.
+        dimensions: Only these; a network that none of them needs is neither loaded nor run. Default: VBench's four,
+            and on whole videos drift and motion with the fast backend. The official one also knows dynamic_degree,
+            aesthetic_quality and imaging_quality.
         device: cpu or cuda; default: cuda where it is there.
+        resume: Keep what the fast backend has in `out` already, and compute only what has no value there; videos
+            that are newer than that table, and values of other networks, are done again.
     """
     import torch
 
     from eval import scores
     from eval.vbench import backbones, long, official, prompts
     from eval.vbench import weights as files
-    from eval.vbench.score import foreign, score_video
+    from eval.vbench.folder import foreign, score_folder
+    from eval.vbench.score import score_video
 
+    known = {("fast", "vbench"): tuple(METRICS), ("official", "vbench"): VBENCH + official.OTHERS}.get(
+        (backend, protocol), VBENCH
+    )
+    if unknown := [name for name in dimensions if name not in known]:
+        raise ValueError(f"--dimensions {unknown[0]}: {backend} knows {', '.join(known)} under {protocol}")
+    if out.suffix != ".parquet":
+        raise ValueError(f"--out {out}: the table is a .parquet file")
     videos = foreign(folder)
     for sentence in prompts.unlike([path for path, _ in videos]):
         print(f"note: {sentence}")
@@ -48,21 +61,26 @@ def score(
     if backend == "official":
         if protocol != "vbench" or python is None:
             raise ValueError("the official backend scores the protocol vbench and needs --python, its environment's")
+        if resume:
+            raise ValueError("--resume is for the fast backend: the package scores all videos at once")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dimensions = dimensions or VBENCH
         paths = {str(path): path for path, _ in videos}
         found = official.score(paths, python, weights, dimensions, device)
         rows = [identity | found[str(path), dimension] for path, identity in videos for dimension in dimensions]
+        scores.write(pd.DataFrame(rows, columns=list(scores.COLUMNS)), out)
     else:
-        if dimensions != VBENCH:
-            raise ValueError("--dimensions is for the official backend; fast scores all of its own in one pass")
+        dimensions = dimensions or known
         scorer = {"vbench": score_video, "vbench-long": long.score_video}[protocol]
-        networks = backbones.load(weights, device, official.package(python) if python else None)
-        rows = [identity | row for path, identity in videos for row in scorer(path, networks)]
+        networks = backbones.load(weights, device, official.package(python) if python else None, dimensions)
+        score_folder(
+            videos, scorer, networks, protocol.replace("vbench", networks.protocol, 1), dimensions, out, resume
+        )
+    used = files.needed(dimensions) if backend == "official" else files.FILES
     for file, path, words in files.inventory(weights):
-        if path and set(file.dimensions) & set(dimensions):
+        if path and file in used and set(file.dimensions) & set(dimensions):
             print(f"{Path(file.place).name}: {words}")
-    table = pd.DataFrame(rows, columns=list(scores.COLUMNS))
-    scores.write(table, out)
+    table = scores.read(out)
     for metric, part in table.groupby("metric", sort=False):
         mean = f"{part['value'].mean():.4f}" if part["value"].notna().any() else "–"
         print(f"{metric:<38} {mean}  n = {part['value'].notna().sum()} of {len(part)}")

@@ -35,6 +35,7 @@ SCHEMA = (
     Column("method", str, "registered method"),
     Column("method_version", str, "version on the method's card", optional=True),
     Column("control", bool, "whether the entry only brackets the metrics"),
+    Column("port", bool, "whether the method is this project's port to the base model, which its own paper lacks"),
     Column(
         "metric",
         str,
@@ -88,6 +89,7 @@ def build(
                     **{name: used[name].iloc[0] for name in ("suite", "base", "entry", "label", "method", "protocol")},
                     "method_version": _one(made_by["version"]),
                     "control": _one(made_by["control"]) is True,
+                    "port": _one(made_by["port"]) is True,
                     "metric": metric.name,
                     "metric_version": "/".join(dict.fromkeys(used["version"])),
                     "higher_is_better": metric.higher_is_better,

@@ -18,13 +18,14 @@ from typing import Any
 import av
 import pandas as pd
 
-from eval import leaderboard, video
-from eval.cards import card
-from eval.scores import read
-from eval.statistics import mean
-from eval.tables import MAIN
+from eval import leaderboard, tables, video
+from eval.narrlv.table import table2
+from eval.scores import read, read_sidecars
+from eval.statistics import RESAMPLES
 
-RESULTS = ("scores.parquet", "quality.json", "prompts.json", "tables/*", "plots/*", "leaderboard/*")
+SIDECARS = "*/*/*/seed-*.json"
+RESULTS = ("scores.parquet", "quality.json", "prompts.json", "tables/*", "plots/*", "leaderboard/*", SIDECARS)
+EQUAL = 1e-9  # of numbers that are computed again
 
 
 def build(
@@ -39,7 +40,7 @@ def build(
     config: the configuration in full, recorded with its digest.
     """
     suite = Path(suite)
-    facts = [json.loads(path.read_text()) for path in sorted(suite.glob("*/*/*/seed-*.json"))]
+    facts = [json.loads(path.read_text()) for path in sorted(suite.glob(SIDECARS))]
     return {
         "suite": suite.name,
         "command": command,
@@ -64,7 +65,7 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
     """(what, whether it matches, why not) for everything that the folder of a suite claims about itself.
 
     Files against the manifest's digests; videos against the hash of decoded frames in their sidecars (`videos=False`
-    skips the decoding); leaderboards against the scores, and means in tables against means of the scores.
+    skips the decoding); leaderboards and tables, intervals included, against what the scores and sidecars make of them.
     """
     suite = Path(suite)
     try:
@@ -82,13 +83,19 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
         else:
             same = file_digest(path) == digest
             yield name, same, "" if same else "is not the file that the manifest describes"
-    scores = read(suite / "scores.parquet")
+    scores, facts = read(suite / "scores.parquet"), read_sidecars(sorted(suite.glob(SIDECARS)))
+    settings = manifest["config"]
+    resamples = settings.get("config", {}).get("bootstrap", RESAMPLES)
+    reference = settings.get("experiment", {}).get("suite", {}).get("reference")
     for path in sorted(suite.glob("leaderboard/*.csv")):
-        yield _checked(path.relative_to(suite), lambda path=path: _check_board(path, scores))
+        yield _checked(path.relative_to(suite), lambda path=path: _check_board(path, scores, facts, resamples))
     for path in sorted(suite.glob("tables/*.csv")):
-        yield _checked(f"{path.relative_to(suite)}, recomputed", lambda path=path: _check_table(path, scores))
+        yield _checked(
+            f"{path.relative_to(suite)}, recomputed",
+            lambda path=path: _check_table(path, scores, facts, resamples, reference),
+        )
     if videos:
-        for sidecar in sorted(suite.glob("*/*/*/seed-*.json")):
+        for sidecar in sorted(suite.glob(SIDECARS)):
             yield _checked(
                 sidecar.with_suffix(".mp4").relative_to(suite), lambda sidecar=sidecar: _check_video(sidecar)
             )
@@ -152,33 +159,49 @@ def _check_video(sidecar: Path) -> str:
     return "" if same else "its frames are not those that its sidecar describes"
 
 
-def _check_board(path: Path, scores: pd.DataFrame) -> str:
-    for row in leaderboard.read(path).itertuples():
-        used = _rows(scores, row.base, row.entry, card(row.metric).parts)
-        if leaderboard.digest(used) != row.scores_sha256:
-            return f"{row.base}/{row.entry}/{row.metric} was computed from other scores"
+def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int) -> str:
+    board = leaderboard.read(path)
+    metrics = [leaderboard.CARDS[name] for name in dict.fromkeys(board["metric"]) if name in leaderboard.CARDS]
+    used = scores[scores["entry"].isin(board["entry"])]
+    again = leaderboard.build(used, facts, board["date"].iloc[0], metrics, resamples).set_index(leaderboard.KEY)
+    for row in board.set_index(leaderboard.KEY).itertuples():
+        name = "/".join(row.Index[1:])
+        if row.Index not in again.index:
+            return f"{name} is not in the scores"
+        if again.loc[row.Index, "scores_sha256"] != row.scores_sha256:
+            return f"{name} was computed from other scores"
+        for column in ("value", "low", "high", "n", "total"):
+            if not _same(getattr(row, column), again.loc[row.Index, column]):
+                return f"{name}: {column} is {getattr(row, column)}, the scores say {again.loc[row.Index, column]}"
     return ""
 
 
-def _check_table(path: Path, scores: pd.DataFrame) -> str:
-    """Compare the means of columns that are metrics; a table without any (costs) has nothing to compare."""
+def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, reference: str | None) -> str:
+    """Make the table again from the rows that it has, and compare every number."""
     table = pd.read_csv(path)
-    if "entry" not in table or path.stem == "differences":
-        return ""
-    for row in table.to_dict("records"):
-        for column in MAIN:
-            if column.name not in row:
-                continue
-            ours = mean(_rows(scores, row["base"], row["entry"], column.parts), column.parts)
-            if (ours is None) != pd.isna(row[column.name]) or (
-                ours is not None and abs(ours - row[column.name]) > 1e-9
-            ):
-                return f"{row['base']}/{row['entry']}: {column.name} is {row[column.name]}, the scores say {ours}"
+    entries, common = list(dict.fromkeys(table["entry"])), dict(resamples=resamples)
+    if path.stem == "cost":
+        again = tables.cost(facts, entries, **common)
+    elif path.stem == "narrlv":
+        again = table2(scores, facts, entries, **common)
+    elif path.stem == "differences":
+        again = tables.differences("", "", scores, facts, reference, entries=[reference, *entries], **common)
+    else:
+        again = tables.comparison("", "", scores, facts, entries=entries, **common)
+    key = [column for column in ("base", "entry", "score") if column in table]
+    table, again = table.set_index(key), tables.to_frame(again).set_index(key)
+    if odd := sorted(set(table.index) ^ set(again.index)):
+        return f"{'/'.join(odd[0])} is in one of table and scores only"
+    for row in table.index:
+        for column in table.columns.intersection(again.select_dtypes("number").columns):
+            found, made = table.loc[row, column], again.loc[row, column]
+            if not _same(found, made):
+                return f"{'/'.join(row)}: {column} is {found}, the scores say {made}"
     return ""
 
 
-def _rows(scores: pd.DataFrame, base: str, entry: str, metrics: tuple[str, ...]) -> pd.DataFrame:
-    return scores[(scores["base"] == base) & (scores["entry"] == entry) & scores["metric"].isin(metrics)]
+def _same(one: float | None, other: float | None) -> bool:
+    return (pd.isna(one) and pd.isna(other)) or abs(one - other) <= EQUAL
 
 
 def _files(suite: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 
@@ -20,7 +21,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import stats
 
 from eval.cards import METRICS, OVERALL, Metric
@@ -30,10 +31,11 @@ from eval.tables import MAIN, SECONDS, Table, cost
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vPX"
+MARKERS = "osD^vPX*<>h"  # as many as share no divisor with the colours: pairs repeat late
 CONTROL_COLOURS = ("#8a8a8a", "#b0b0b0", "#6a6a6a", "#c4c4c4")
 CONTROL_MARKERS = "osD^"  # hollow
-DASHES = ((None, None), (5, 1.5), (2, 1.2), (6, 1.5, 1.5, 1.5), (8, 2), (1, 1), (4, 1, 1, 1))
+DASHES = ((None, None), (5, 1.5), (2, 1.2), (6, 1.5, 1.5, 1.5), (8, 2), (1, 1), (4, 1, 1, 1), (3, 3))
+CONTROL_DASHES = ((1, 1), (1, 2.5), (3, 2, 1, 2), (6, 3))
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,11 @@ def looks(scores: pd.DataFrame, facts: pd.DataFrame, entries: Sequence[str] | No
     for entry in [entry for entry in entries if entry in labels]:
         if entry in controls:
             i, bracketing = bracketing, bracketing + 1
-            colours, markers = CONTROL_COLOURS, CONTROL_MARKERS
+            kinds = CONTROL_COLOURS, CONTROL_MARKERS, CONTROL_DASHES
         else:
             i, contenders = contenders, contenders + 1
-            colours, markers = COLOURS, MARKERS
-        dashes = (1, 1) if entry in controls else DASHES[i % len(DASHES)]
-        colour, marker = colours[i % len(colours)], markers[i % len(markers)]
-        found[entry] = Look(labels[entry], colour, marker, dashes, entry in controls)
+            kinds = COLOURS, MARKERS, DASHES
+        found[entry] = Look(labels[entry], *(kind[i % len(kind)] for kind in kinds), entry in controls)
     return found
 
 
@@ -155,8 +155,11 @@ def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall"
                 for place, row in zip(places, rows, strict=True):
                     found = row.cells[column.name].estimate
                     _point(axis, [place], [found.mean], look, column, vertical=found, scale_x=1)
-            axis.set_xticks(range(len(words)), words, rotation=0 if max(map(len, words)) * len(words) < 28 else 30,
-                            ha="center" if max(map(len, words)) * len(words) < 28 else "right")  # fmt: skip
+            crowded = max(map(len, words)) * len(words) > 40
+            axis.set_xticks(range(len(words)), [fill(word, 22) for word in words])
+            axis.tick_params(axis="x", labelrotation=30 if crowded else 0)
+            for label in axis.get_xticklabels() if crowded else ():
+                label.set(ha="right", rotation_mode="anchor")
             axis.set_xlim(-0.5, len(words) - 0.5)
             axis.set_title(f"{column.label} ({column.unit}){_arrow(column)}")
         if len(bases) > 1:
@@ -215,29 +218,31 @@ def foresight(scores, facts, path: str | Path, entries=None) -> list[Path]:
             axis.plot(both["score"], both["score_clean"], MARKERS[0], color=COLOURS[1], alpha=0.45, markersize=4)
             if both[["score", "score_clean"]].nunique().min() > 2:
                 rank = stats.spearmanr(both["score"], both["score_clean"]).statistic
-                axis.set_title(f"{base}: rank correlation {rank:.2f}, n = {len(both)}")
+                axis.set_title(f"{base}\nrank correlation {rank:.2f}, n = {len(both)}")
         axes[0][0].set_ylabel("score when clean")
         figure.subplots_adjust(wspace=0.25)
     return _written(path)
 
 
 def levels(scores, facts, path: str | Path, entries=None) -> list[Path]:
-    """Noise levels that each window of one video reads: a panel per entry that works in windows, its first video.
+    """Noise levels that each window of one video reads: a row per base model, a panel per entry that works in windows,
+    its first video.
 
     Windows stand side by side by stage, in the order in which a stage met their kind; a bar reaches from a window's
     lowest to its highest level, guidance frames among them.
     """
     videos = facts.drop_duplicates(["base", "entry"])
-    found = [(fact, read_trace(fact.path, "levels")) for fact in videos.itertuples() if _shown(fact.entry, entries)]
-    found = [(fact, rows) for fact, rows in found if len(rows)]
+    shown = [fact for fact in videos.itertuples() if entries is None or fact.entry in entries]
+    found = [(fact, rows) for fact in shown if len(rows := read_trace(fact.path, "levels"))]
+    bases = list(dict.fromkeys(fact.base for fact, _ in found)) or [""]
+    names = list(dict.fromkeys(fact.entry for fact, _ in found)) or [""]
     stages = list(dict.fromkeys(stage for _, rows in found for stage in rows["stage"]))
-    with _figure(path, 1, max(len(found), 1), width=3.2 * max(len(found), 1), height=2.7, share_y=True) as (
-        figure,
-        axes,
-    ):
+    width = 3.2 * len(names)
+    with _figure(path, len(bases), len(names), width, height=2.7, share_y="row") as (figure, axes):
         if not found:
             axes[0][0].text(0.5, 0.5, "no method here works in windows", ha="center", transform=axes[0][0].transAxes)
-        for (fact, rows), axis in zip(found, axes[0], strict=False):
+        for fact, rows in found:
+            axis = axes[bases.index(fact.base)][names.index(fact.entry)]
             rows = rows.sort_values("stage", key=lambda stage: stage.map(stages.index), kind="stable")
             start = rows["windows"].cumsum() - rows["windows"]
             colours = [COLOURS[stages.index(stage) % len(COLOURS)] for stage in rows["stage"]]
@@ -245,36 +250,42 @@ def levels(scores, facts, path: str | Path, entries=None) -> list[Path]:
             axis.bar(start, height, rows["windows"], rows["lowest"] - 0.5, align="edge", color=colours)
             axis.set_title(f"{fact.label} on {fact.base}")
             axis.set_xlabel("window")
-        axes[0][0].set_ylabel("noise level")
+        for line in axes:
+            line[0].set_ylabel("noise level")
         handles = [Patch(color=COLOURS[i % len(COLOURS)], label=stage) for i, stage in enumerate(stages)]
         axes[0][-1].legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
-        figure.subplots_adjust(wspace=0.1)
+        figure.subplots_adjust(wspace=0.1, hspace=0.45)
     return _written(path)
 
 
-def memory(scores, facts, path: str | Path, entries=None) -> list[Path]:
-    """Largest peak memory of the videos of each length: flat where a method streams."""
-    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
-    facts = facts.assign(frames=pd.to_numeric(facts["frames"]), peak=pd.to_numeric(facts["peak_memory_mb"]))
-    with _figure(path, 1, len(bases), width=3.9 * len(bases) + 1.3, height=3.0) as (figure, axes):
-        for base, axis in zip(bases, axes[0], strict=True):
-            for entry, look in drawn.items():
-                own = facts[(facts["base"] == base) & (facts["entry"] == entry)].groupby("frames")["peak"].max()
-                fill = "white" if look.control else look.colour
-                axis.plot(own.index, own, marker=look.marker, color=look.colour, dashes=look.dashes, label=look.label,
-                          markerfacecolor=fill)  # fmt: skip
-            axis.set_ylim(bottom=0)
-            axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-            axis.set_xlabel("video frames")
-            axis.set_title(base)
-        axes[0][0].set_ylabel("peak memory (MB)")
+def lengths(scores, facts, path: str | Path, entries, measured: pd.DataFrame) -> list[Path]:
+    """Peak memory and seconds a frame against length: flat where a method streams.
+
+    A row of `measured` is one video (`miga.measure`): base, entry, frames, memory, seconds. One without numbers did not
+    fit into memory; the legend says at which lengths.
+    """
+    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(measured["base"]))
+    rows = {"memory": "peak memory (MB)", "seconds": "seconds per frame"}
+    with _figure(path, len(rows), len(bases), width=3.9 * len(bases) + 1.3, height=2.6) as (figure, axes):
+        for (column, words), line in zip(rows.items(), axes, strict=True):
+            for base, axis in zip(bases, line, strict=True):
+                for entry, look in drawn.items():
+                    own = measured[(measured["base"] == base) & (measured["entry"] == entry)].sort_values("frames")
+                    if not len(own):
+                        continue
+                    lost = own.loc[own[column].isna(), "frames"]
+                    label = look.label + (f" (no memory for {', '.join(map(str, lost))})" if len(lost) else "")
+                    axis.plot(own["frames"], pd.to_numeric(own[column]), marker=look.marker, color=look.colour,
+                              dashes=look.dashes, label=label)  # fmt: skip
+                axis.set_ylim(bottom=0)
+                axis.set_xticks(sorted(set(measured["frames"])))
+            line[0].set_ylabel(words)
+        for base, top, bottom in zip(bases, *axes, strict=True):
+            top.set_title(base)
+            bottom.set_xlabel("video frames")
         _legend(axes[0])
-        figure.subplots_adjust(wspace=0.25)
+        figure.subplots_adjust(wspace=0.25, hspace=0.3)
     return _written(path)
-
-
-def _shown(entry: str, entries: Sequence[str] | None) -> bool:
-    return entries is None or entry in entries
 
 
 def _scatter(scores, facts, path, entries, across: Metric, up: Metric) -> list[Path]:
@@ -295,7 +306,7 @@ def _scatter(scores, facts, path, entries, across: Metric, up: Metric) -> list[P
 
 @contextmanager
 def _figure(
-    path, rows: int, columns: int, width: float, height: float, share_y: bool = False
+    path, rows: int, columns: int, width: float, height: float, share_y: bool | str = False
 ) -> Iterator[tuple[Figure, np.ndarray]]:
     """A grid of axes; `height` is that of one row. Saved on leaving, or nothing is written."""
     with plt.style.context(STYLE):

@@ -33,8 +33,8 @@ KEY = ["suite", "base", "entry", "prompt_id", "seed", "metric", "protocol"]
 # What tables and reports read of a sidecar; the file holds more.
 FACTS = (
     "suite", "base", "entry", "method", "label", "params", "version", "weights_sha256", "prompt", "prompt_id", "seed",
-    "frames", "fps", "encoder", "frames_sha256", "wall_seconds", "model_calls", "peak_memory_mb", "control",
-    "streaming",
+    "frames", "fps", "encoder", "frames_sha256", "wall_seconds", "model_calls", "peak_memory_mb",
+    "control", "port", "streaming",
 )  # fmt: skip
 
 
@@ -62,12 +62,16 @@ def write(scores: pd.DataFrame, path: str | Path) -> None:
     path = Path(path)
     scores = check(scores, path.name).sort_values(KEY, kind="stable")
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pandas(scores, SCHEMA, preserve_index=False).replace_schema_metadata(None), path)
+    partial = path.with_name(f".{path.name}.partial")
+    pq.write_table(pa.Table.from_pandas(scores, SCHEMA, preserve_index=False).replace_schema_metadata(None), partial)
+    partial.replace(path)
 
 
 def read(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """The table of one file, or of several together."""
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    if missing := [str(path) for path in paths if not Path(path).is_file()]:
+        raise ValueError(f"{missing[0]}: no such file of scores")
     tables = [pq.read_table(path, schema=SCHEMA).to_pandas() for path in paths]
     return check(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS)))
 

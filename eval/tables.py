@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ MEMORY = Metric("peak_memory_mb", "Peak memory", "Memory",
                 "Largest memory of a generating process: of the GPU where there is one, else resident.",
                 0, float("inf"), False, scale=1, unit="MB", digits=0)  # fmt: skip
 COST = (CALLS, SECONDS, MEMORY)
+NOT_RUN = Estimate(None, None, None, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Row:
     words: tuple[str, ...]
     cells: dict[str, Cell]
     control: bool = False
+    port: bool = False  # the method's own paper has it on other base models only
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     compared: bool = field(default=False)  # the paper's numbers stand beside ours
+
+    @property
+    def printed(self) -> set[str]:
+        """Columns that the paper has a number in, by name."""
+        return {name for row in self.rows for name, cell in row.cells.items() if cell.paper is not None}
 
 
 def comparison(
@@ -82,24 +90,28 @@ def comparison(
 
     scores: the long table of one suite, one protocol and version per metric; facts: its sidecars (`read_sidecars`).
     words: entry -> its text in the first column instead of its label, under `heading`.
+    An entry that ran on another base model only has a row without numbers.
     """
     one_protocol(scores)
-    entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    controls = set(facts.loc[facts["control"].eq(True), "entry"])
+    labels = dict(zip(scores["entry"], scores["label"], strict=True)) | dict(words or {})
+    entries = [entry for entry in (labels if entries is None else entries) if entry in labels]
+    controls, ports = _controls(facts), _ports(facts)
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
-        shown = [entry for entry in entries if entry in parts]
-        contenders = {entry: parts[entry] for entry in shown if entry not in controls}
-        cells: dict[str, dict[str, Cell]] = {entry: {} for entry in shown}
+        contenders = {entry: parts[entry] for entry in entries if entry in parts and entry not in controls}
+        cells: dict[str, dict[str, Cell]] = {entry: {} for entry in entries}
         for column in columns:
-            estimates = {entry: estimate(parts[entry], column.parts, resamples) for entry in shown}
+            estimates = {
+                entry: estimate(parts[entry], column.parts, resamples) if entry in parts else NOT_RUN
+                for entry in entries
+            }
             best = _best(contenders, estimates, column, resamples)
-            for entry in shown:
+            for entry in entries:
                 cells[entry][column.name] = Cell(estimates[entry], entry == best)
-        for entry in shown:
-            text = (words or {}).get(entry) or parts[entry]["label"].iloc[0]
-            rows.append(Row(base, entry, (base, text), cells[entry], entry in controls))
+        for entry in entries:
+            row = Row(base, entry, (base, labels[entry]), cells[entry], entry in controls, (base, entry) in ports)
+            rows.append(row)
     return Table(name, title, ("Base", heading), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -117,7 +129,7 @@ def differences(
     """The reference entry minus each other one, paired on prompt and seed; bold where the interval excludes zero."""
     one_protocol(scores)
     entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    controls = set(facts.loc[facts["control"].eq(True), "entry"])
+    controls, ports = _controls(facts), _ports(facts)
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
@@ -129,7 +141,7 @@ def differences(
             gaps = {c.name: difference(parts[reference], parts[entry], c.parts, resamples) for c in columns}
             label = f"{parts[reference]['label'].iloc[0]} − {parts[entry]['label'].iloc[0]}"
             cells = {column: Cell(gap, gap.certain) for column, gap in gaps.items()}
-            rows.append(Row(base, entry, (base, label), cells, entry in controls))
+            rows.append(Row(base, entry, (base, label), cells, entry in controls, (base, entry) in ports))
     return Table(name, title, ("Base", "Difference"), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -139,30 +151,30 @@ def cost(
     name: str = "cost",
     title: str = "Cost",
     notes: Sequence[str] = (),
+    resamples: int = RESAMPLES,
 ) -> Table:
-    """Model calls and seconds per frame (means over videos), peak memory (largest) and streaming, from the sidecars."""
+    """Model calls and seconds per frame (means over prompts), largest peak memory and streaming, from the sidecars."""
     entries = list(dict.fromkeys(facts["entry"])) if entries is None else list(entries)
-    controls = set(facts.loc[facts["control"].eq(True), "entry"])
+    controls, ports = _controls(facts), _ports(facts)
+    spent = pd.concat([
+        facts.assign(metric=metric.name, value=pd.to_numeric(facts[fact]) / pd.to_numeric(facts["frames"]))
+        for metric, fact in ((CALLS, "model_calls"), (SECONDS, "wall_seconds"))
+    ])  # fmt: skip
     rows = []
     for base in dict.fromkeys(facts["base"]):
         for entry in entries:
             part = facts[(facts["base"] == base) & (facts["entry"] == entry)]
             if part.empty:
                 continue
-            frames = pd.to_numeric(part["frames"])
-            values = {
-                CALLS.name: (pd.to_numeric(part["model_calls"]) / frames).mean(),
-                SECONDS.name: (pd.to_numeric(part["wall_seconds"]) / frames).mean(),
-                MEMORY.name: pd.to_numeric(part["peak_memory_mb"]).max(),
-            }
-            count, prompts = len(part), part["prompt_id"].nunique()
-            cells = {
-                column: Cell(Estimate(None if pd.isna(value) else float(value), None, None, count, count, prompts))
-                for column, value in values.items()
-            }
+            own = spent[(spent["base"] == base) & (spent["entry"] == entry)]
+            cells = {column.name: Cell(estimate(own, column.parts, resamples)) for column in (CALLS, SECONDS)}
+            peak = pd.to_numeric(part["peak_memory_mb"])
+            counts = int(peak.notna().sum()), len(part), part["prompt_id"].nunique()
+            cells[MEMORY.name] = Cell(Estimate(None if peak.isna().all() else float(peak.max()), None, None, *counts))
             first = part.iloc[0]
             streams = "–" if pd.isna(first["streaming"]) else "yes" if first["streaming"] else "no"
-            rows.append(Row(base, entry, (base, first["label"], streams), cells, entry in controls))
+            words = (base, first["label"], streams)
+            rows.append(Row(base, entry, words, cells, entry in controls, (base, entry) in ports))
     return Table(name, title, ("Base", "Method", "Streaming"), COST, tuple(rows), tuple(notes))
 
 
@@ -204,6 +216,16 @@ def one_protocol(scores: pd.DataFrame) -> None:
                 raise ValueError(f"{metric}: {column}s {', '.join(sorted(found))} do not belong in one table")
 
 
+def _controls(facts: pd.DataFrame) -> set[str]:
+    return set(facts.loc[facts["control"].eq(True), "entry"])
+
+
+def _ports(facts: pd.DataFrame) -> set[tuple[str, str]]:
+    """(base, entry) where the method is this project's port to the base model."""
+    ported = facts[facts["port"].eq(True)]
+    return set(zip(ported["base"], ported["entry"], strict=True))
+
+
 def _best(parts: Mapping[str, pd.DataFrame], estimates: Mapping[str, Estimate], column: Metric, resamples: int):
     """The entry that is certainly better than the runner-up, or None. Motion is no quality: it has no best."""
     ranked = [entry for entry in parts if estimates[entry].mean is not None]
@@ -239,7 +261,7 @@ def to_frame(table: Table) -> pd.DataFrame:
     for row in table.rows:
         line: dict[str, Any] = {"base": row.base, "entry": row.entry}
         line |= {_key(word): text for word, text in zip(table.words[1:], row.words[1:], strict=True)}
-        line |= {"control": row.control}
+        line |= {"control": row.control, "port": row.port}
         for column in table.columns:
             cell, name = row.cells[column.name], column.name
             found = cell.estimate
@@ -258,13 +280,18 @@ def to_data(table: Table) -> dict[str, Any]:
         "name": table.name,
         "title": table.title,
         "words": list(table.words),
-        "columns": [{key: getattr(column, key) for key in shown} for column in table.columns],
+        "columns": [
+            {key: getattr(column, key) for key in shown} | {"printed": column.name in table.printed}
+            for column in table.columns
+        ],
         "rows": [
             {
                 "base": row.base,
                 "entry": row.entry,
                 "words": list(row.words),
                 "control": row.control,
+                "port": row.port,
+                "n": _count(row),
                 "cells": {
                     name: {**asdict(cell.estimate), "best": cell.best, "paper": cell.paper}
                     for name, cell in row.cells.items()
@@ -278,24 +305,28 @@ def to_data(table: Table) -> dict[str, Any]:
 
 
 def to_markdown(table: Table) -> str:
-    head = [*table.words, *(f"{c.label}{_unit(c)} {_arrow(c)}".strip() for c in table.columns), "n"]
-    lines = [f"**{table.title}**", "", "| " + " | ".join(head) + " |"]
+    heads = [f"{c.label}{_unit(c)} {_arrow(c)}".strip() for c in table.columns]
+    lines = [f"**{_escape_markdown(table.title)}**", ""]
+    lines.append("| " + " | ".join([*map(_escape_markdown, [*table.words, *heads]), "n"]) + " |")
     lines += ["|" + "|".join(["---"] * len(table.words) + ["---:"] * (len(table.columns) + 1)) + "|"]
     for row in table.rows:
         words = [_escape_markdown(word) for word in row.words]
         if row.control:
             words[1] = f"*{words[1]}* (control)"
-        cells = [_markdown(row.cells[column.name], column, table.compared) for column in table.columns]
+        words[1] += " †" * row.port
+        cells = [_markdown(row.cells[column.name], column, column.name in table.printed) for column in table.columns]
         lines.append("| " + " | ".join([*words, *cells, _count(row)]) + " |")
-    return "\n".join([*lines, "", *(f"{note}\n" for note in [*table.notes, legend(table)])])
+    return "\n".join([*lines, "", *(f"{_escape_markdown(note)}\n" for note in [*table.notes, legend(table)])])
 
 
 def to_latex(table: Table) -> str:
-    head = [*table.words, *(f"{c.short} {_arrow_latex(c)}".strip() for c in table.columns), "n"]
+    """A row takes a line for means, one for intervals and one for the paper's numbers, where there are such."""
+    head = [*map(_latex, table.words), *(f"{_latex(c.short)} {_arrow_latex(c)}".strip() for c in table.columns), "n"]
     lines = [
-        r"% needs \usepackage{booktabs}",
+        r"% needs \usepackage{booktabs,graphicx}",
         r"\begin{table}\centering\small",
-        rf"\caption{{{_latex(table.title)}. {_latex(' '.join([*table.notes, legend(table)]))}}}",
+        rf"\caption{{{_latex(table.title)}. {_latex(' '.join([*table.notes, legend(table)]))}}}\smallskip",
+        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{'l' * len(table.words)}{'r' * (len(table.columns) + 1)}}}",
         r"\toprule",
         " & ".join(head) + r" \\",
@@ -304,12 +335,8 @@ def to_latex(table: Table) -> str:
     for number, row in enumerate(table.rows):
         if number and row.base != table.rows[number - 1].base:
             lines.append(r"\midrule")
-        words = [_latex(word) for word in row.words]
-        if row.control:
-            words[1] = rf"\textit{{{words[1]}}}"
-        cells = [_latex_cell(row.cells[column.name], column, table.compared) for column in table.columns]
-        lines.append(" & ".join([*words, *cells, _latex(_count(row))]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+        lines += _latex_lines(row, table)
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""])
 
 
 def legend(table: Table) -> str:
@@ -322,7 +349,9 @@ def legend(table: Table) -> str:
         against = "to the runner-up " if best else ""
         parts.append(f"Bold: {best}the interval of the paired difference {against}excludes zero.")
     if table.compared:
-        parts.append("In parentheses: the paper's number and ours minus it; –: the paper has none.")
+        parts.append("In parentheses: the paper's number and ours minus it; –: the paper did not run this.")
+    if any(row.port for row in table.rows):
+        parts.append("†: our port to this base model, which the method's own paper does not have.")
     return " ".join(parts)
 
 
@@ -334,21 +363,31 @@ def number(value: float | None, column: Metric, sign: bool = False) -> str:
     return f"{shown:{'+' if sign else ''}.{column.digits}f}".replace("-", "−")
 
 
-def _markdown(cell: Cell, column: Metric, compared: bool) -> str:
+def _markdown(cell: Cell, column: Metric, printed: bool) -> str:
     found = cell.estimate
     text = f"**{number(found.mean, column)}**" if cell.best else number(found.mean, column)
     if found.low is not None:
         text += f" [{number(found.low, column)}, {number(found.high, column)}]"
-    return text + (f" ({_beside(cell, column)})" if compared else "")
+    return text + (f" ({_beside(cell, column)})" if printed else "")
 
 
-def _latex_cell(cell: Cell, column: Metric, compared: bool) -> str:
-    found = cell.estimate
-    text = rf"\textbf{{{number(found.mean, column)}}}" if cell.best else number(found.mean, column)
-    if found.low is not None:
-        text += rf" {{\scriptsize[{number(found.low, column)}, {number(found.high, column)}]}}"
-    text += rf" {{\scriptsize({_beside(cell, column)})}}" if compared else ""
-    return text.replace("−", r"$-$").replace("–", "--")
+def _latex_lines(row: Row, table: Table) -> list[str]:
+    words = [_latex(word) for word in row.words]
+    if row.control:
+        words[1] = rf"\textit{{{words[1]}}}"
+    words[1] += r"\rlap{$^\dagger$}" * row.port
+    means, intervals, papers = [], [], []
+    for column in table.columns:
+        cell = row.cells[column.name]
+        found, mean = cell.estimate, number(cell.estimate.mean, column)
+        means.append(rf"\textbf{{{_latex(mean)}}}" if cell.best else _latex(mean))
+        intervals.append("" if found.low is None else f"[{number(found.low, column)}, {number(found.high, column)}]")
+        papers.append(f"({_beside(cell, column)})" if column.name in table.printed else "")
+    lines = [[*words, *means, _latex(_count(row))]]
+    for texts in filter(any, (intervals, papers)):
+        small = [text and rf"{{\scriptsize {_latex(text)}}}" for text in texts]
+        lines.append([*([""] * len(words)), *small, ""])
+    return [" & ".join(line) + r" \\" for line in lines]
 
 
 def _beside(cell: Cell, column: Metric) -> str:
@@ -360,7 +399,7 @@ def _beside(cell: Cell, column: Metric) -> str:
 
 def _count(row: Row) -> str:
     counts = list(dict.fromkeys((cell.estimate.n, cell.estimate.total) for cell in row.cells.values()))
-    return ", ".join(f"{n} of {total}" for n, total in counts)
+    return ", ".join(f"{n} of {total}" if total else "not run" for n, total in counts)
 
 
 def _unit(column: Metric) -> str:
@@ -384,6 +423,16 @@ def _escape_markdown(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--"}
-    special |= {character: f"\\{character}" for character in "&%$#_{}"}
-    return "".join(special.get(character, character) for character in text)
+    return "".join(_LATEX.get(character) or _greek(character) for character in text)
+
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"}
+_LATEX |= {">": r"\textgreater{}", "|": r"\textbar{}", "−": "$-$", "–": "--", "×": r"$\times$", "†": r"$^\dagger$"}
+_LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+
+
+def _greek(character: str) -> str:
+    """A Greek letter as a formula, any other character as it is."""
+    kind, _, letter = unicodedata.name(character, "").rpartition(" LETTER ")
+    name = {"GREEK SMALL": letter.lower(), "GREEK CAPITAL": letter.capitalize()}.get(kind, "")
+    return rf"$\{name}$" if name.isalpha() else character

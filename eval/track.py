@@ -10,14 +10,16 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import psutil
 
 from eval import leaderboard
 from eval.scores import read, read_sidecars
@@ -75,19 +77,30 @@ def _publish_once(suite: Path, status: dict, project: str, entity: str | None, v
         "timeout": timeout,
         **status,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "eval.track", json.dumps(request)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True, env=_environment(suite),
-    )  # fmt: skip
-    try:
-        _, errors = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # wandb's own service process too
-        process.communicate()
-        return {"state": "failed", "reason": f"not finished after {timeout:g} s"}
-    if process.returncode:
-        return {"state": "failed", "reason": _without_key((errors.strip().splitlines() or ["unknown"])[-1])}
-    return {"state": "published"}
+    # a file, not a pipe: wandb's service process inherits it and may outlive the one that is waited for
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "eval.track", json.dumps(request)],
+            stdout=subprocess.DEVNULL, stderr=errors, env=_environment(suite),
+        )  # fmt: skip
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            _kill(process.pid)
+            return {"state": "failed", "reason": f"not finished after {timeout:g} s"}
+        errors.seek(0)
+        last = (errors.read().strip().splitlines() or ["unknown"])[-1]
+    return {"state": "failed", "reason": _without_key(last)} if process.returncode else {"state": "published"}
+
+
+def _kill(pid: int) -> None:
+    """A process and all that it started, wandb's service in a session of its own among them."""
+    root = psutil.Process(pid)
+    family = [root, *root.children(recursive=True)]
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family, timeout=5)
 
 
 def _environment(suite: Path) -> dict[str, str]:
@@ -134,6 +147,8 @@ def _log(request: dict[str, Any]) -> None:
         if path.is_file():
             results.add_file(str(path), name=str(path.relative_to(suite)))
     run.log_artifact(results)
+    if request["mode"] == "online":
+        results.wait()  # or a lost upload would go unnoticed
     run.finish()
 
 
@@ -179,4 +194,7 @@ def _videos(wandb, scores: pd.DataFrame, sidecars: pd.DataFrame, count: int):
 
 
 if __name__ == "__main__":
-    _log(json.loads(sys.argv[1]))
+    try:
+        _log(json.loads(sys.argv[1]))
+    except Exception as error:  # its sentence, in one line, is the reason in the status
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")

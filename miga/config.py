@@ -21,7 +21,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.+-]*$")]  # 
 VBENCH_DIMENSIONS = {"subject_consistency", "background_consistency", "motion_smoothness", "temporal_flickering"}
 RESERVED = {
     "all", "prompts", "encode", "generate", "score", "scores", "narrlv", "stories", "tables", "plots", "publish",
-    "report",
+    "report", "length", "lengths", "fetch",
 }  # fmt: skip
 
 
@@ -118,6 +118,13 @@ class Judge(Strict):
         return self
 
 
+class Lengths(Strict):
+    """Peak memory and time against the length of the video, each measured in a process of its own."""
+
+    frames: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="lengths in video frames")
+    methods: list[str] | None = Field(None, description="only these entries; default: all")
+
+
 class Suite(Strict):
     """A named experiment: base models x entries x prompts x seeds x metrics."""
 
@@ -129,6 +136,7 @@ class Suite(Strict):
     ablations: list[str] = Field([], description="ablations that are part of `all`; the others are built on demand")
     reference: Name | None = Field(None, description="entry that the table of paired differences compares with")
     prompts: dict[Name, PromptSet]
+    lengths: Lengths | None = Field(None, description="measure memory and time against length; default: do not")
     judge: Judge | None = Field(None, description="needed where prompts are scored by NarrLV")
     seeds: list[int] = Field(min_length=1)
     frames: int = Field(ge=1, description="video frames of each video")
@@ -195,6 +203,8 @@ class Experiment(Strict):
         for name, chosen in self.suite.prompts.items():
             if chosen.protocol == "narrlv" and self.suite.judge is None:
                 raise ValueError(f"prompts {name!r} are scored by NarrLV: say under `judge` who answers its questions")
+        for entry in (self.suite.lengths and self.suite.lengths.methods) or ():
+            known(entry, self.entries, "entry in `lengths`:")
         ids = [prompt.id for prompts in self.prompts.values() for prompt in prompts]
         for id in {id for id in ids if ids.count(id) > 1}:
             raise ValueError(f"prompt id {id!r} is used twice")
@@ -239,6 +249,16 @@ class Experiment(Strict):
             for name, chosen in self.suite.prompts.items()
             if protocol in (None, chosen.protocol)
             if chosen.methods is None or entry in chosen.methods
+        ]
+
+    def lengths(self) -> list[tuple[str, str, int]]:
+        """(base model, entry, frames) of every measurement of memory and time against length."""
+        wanted = self.suite.lengths
+        return [
+            (base, entry, frames)
+            for entry in (wanted.methods or self.entries if wanted else ())
+            for base in self.bases_of(entry)
+            for frames in wanted.frames
         ]
 
     def ablations_of(self, method: str) -> list[str]:

@@ -48,7 +48,8 @@ class Blank(BaseModel):
         self.name, self.family, self.window, self.fps = spec.name, spec.family, options.window, options.fps
         self.height, self.width, self.guidance_scale = options.height, options.width, options.guidance_scale
         flow = spec.family == "transformer"
-        self.solver = FlowUniPC(options.num_levels, options.shift) if flow else DDIM(options.num_levels)
+        levels = options.num_levels
+        self.solver = FlowUniPC(levels, options.shift) if flow else DDIM(levels, grid=options.grid)
         self.per_latent = 4 if flow else 1  # video frames a latent, after the first
         self.denoiser, self.passes = nn.Module(), 0.0
         self.features = lambda frames: torch.ones(len(frames), 1)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from miga import checkpoint, methods, video
-from miga.config import Encoder, Experiment, Strict, parse
+from miga.config import Encoder, Experiment, Strict, known, parse
 from miga.digest import code_digest
 from miga.files import write_json
 from miga.methods import Method, MethodConfig, Trace
@@ -52,7 +52,13 @@ def configure(name: str, params: dict[str, Any]) -> tuple[Method, MethodConfig]:
 
 
 def check(experiment: Experiment) -> None:
-    """`ValueError` for an unknown base model, method or parameter of a suite, before anything runs."""
+    """`ValueError` for an unknown base model, method, parameter or metric of a suite, before anything runs."""
+    from eval.cards import METRICS, NARRLV
+
+    metrics = {"vbench": METRICS, "narrlv": NARRLV}
+    for name, chosen in experiment.suite.prompts.items():
+        for metric in chosen.metrics:
+            known(metric, metrics[chosen.protocol], f"metric in the prompts {name!r}:")
     for entry in (experiment.entries | experiment.variants).values():
         configure(entry.method, entry.params)
     for base in experiment.suite.bases.values():
@@ -169,6 +175,7 @@ def generate(
         label=job.label or card.label,
         version=card.version,
         control=card.control,
+        port=model.family in card.ports,
         streaming=card.length == "infinite",
         params=config.model_dump(mode="json"),
         model=model.name,

@@ -78,10 +78,10 @@ class DDIM(Solver):
 
     Parameters
     ----------
-    num_levels: steps T.
+    num_levels: steps T; `grid` may make it a few more.
     eta: 0 deterministic, 1 as much noise as DDPM.
     grid: "linspace" = round(linspace(0, 999, T)), as FIFO-Diffusion and MIGA; "strided" = every (1000 // T)-th timestep
-        plus one, as VideoCrafter.
+        plus one, as VideoCrafter: where T does not divide 1000 these are more than T (67 for 64).
     rescale: (end, steps) of the dynamic rescale kappa, a line from 1 to `end` over `steps` timesteps and `end` after;
         None for a model that was trained without.
     """
@@ -100,10 +100,10 @@ class DDIM(Solver):
         if grid == "linspace":
             timesteps = np.linspace(0, steps - 1, num_levels).round().astype(np.int64)
         elif grid == "strided":
-            timesteps = np.arange(0, steps, steps // num_levels)[:num_levels] + 1
+            timesteps = np.arange(1, steps, steps // num_levels)
         else:
             raise ValueError(f"unknown DDIM grid {grid!r}: known are 'linspace' and 'strided'")
-        self.num_levels, self.eta, self.stochastic = num_levels, eta, eta > 0
+        self.num_levels, self.eta, self.stochastic = len(timesteps), eta, eta > 0
         self.timesteps = torch.from_numpy(timesteps)
         alphas = cumulative[timesteps].astype(np.float64)
         alphas_prev = np.append(cumulative[0], cumulative[timesteps[:-1]]).astype(np.float64)

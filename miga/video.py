@@ -34,6 +34,7 @@ class VideoWriter:
 
     def __enter__(self) -> VideoWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.partial.unlink(missing_ok=True)  # the encoder of a run that was killed may still be closing it
         self.partial.touch()  # an unwritable folder is found before any work
         return self
 

@@ -1,10 +1,17 @@
 """What the documentation points to is there."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
+import torch
 
+from eval.cards import Metric
+from eval.vbench import metrics
+from miga import config, models, run
 from miga.digest import ROOT
+from tests.miga.tiny_models import tiny_unet
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -19,6 +26,39 @@ def test_links_lead_somewhere(page):
 def test_the_index_lists_every_page():
     index = (ROOT / "docs/README.md").read_text()
     assert [page.name for page in PAGES if f"]({page.name})" not in index] == ["README.md", "README.md"]
+
+
+def blocks(page, language):
+    """Blocks of code in a language, without the indentation of a list."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", (ROOT / "docs" / page).read_text(), re.M | re.S)
+    return [re.sub(rf"^{indent}", "", text, flags=re.M) for indent, text in found]
+
+
+def test_the_suite_of_the_page_is_one(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(blocks("add-a-suite.md", "yaml")[0])
+    experiment = config.load_experiment(str(path), ROOT)
+    run.check(experiment)
+    assert experiment.name == "mine" and "miga" in experiment.rows_of_all()
+
+
+def test_the_metric_of_the_page_is_one():
+    card, line = blocks("add-a-metric.md", "python")
+    made = eval(card, {"Metric": Metric})
+    (formula,) = eval(f"{{{line}}}", vars(metrics)).items()
+    seen = metrics.Observation(torch.eye(3)[[0, 1, 0]], *(torch.zeros(0) for _ in range(4)))
+    value, series = formula[1](seen)
+    assert formula[0] == made.name and value == 1.0 == series[0] and made.low <= value <= made.high
+
+
+def test_the_model_directory_of_the_page_loads(tmp_path):
+    index = tiny_unet(tmp_path / "tiny", num_levels=4) / "model_index.json"
+    (block,) = blocks("add-a-base-model.md", "json")
+    about = json.loads(f"{{{block}}}")
+    about["_miga"]["options"] |= dict(height=16, width=16, window=4)
+    index.write_text(json.dumps(json.loads(index.read_text()) | about))
+    model = models.load(Path(index.parent))
+    assert (model.name, model.solver.num_levels) == ("my-model", 12)
 
 
 @pytest.mark.parametrize("heading, folder", [("## The engine", "miga"), ("## Scores", "eval")])

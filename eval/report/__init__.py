@@ -26,7 +26,7 @@ FIGURES = {
     "drift": "Similarity to the first window over time; bands are 95 % intervals of the mean over prompts.",
     "consistency_motion": "Overall score against motion: a frozen picture stands in the upper left corner.",
     "cost_quality": "Overall score against seconds per frame.",
-    "memory": "Largest peak memory of the videos of each length; a method that streams needs no more for more frames.",
+    "lengths": "Peak memory above that of the loaded model, and seconds per frame, against the length of the video.",
     "levels": "Noise levels that the windows of one video read, from the lowest to the highest, guidance included.",
     "reflection": "Self-reflection in the video with the most searches: scores, candidates and what was adopted.",
     "foresight": "The consistency score of noisy frames against that of the same frames when they are clean.",

@@ -2,6 +2,7 @@
 
 metrics.py    the formulas, on features and differences
 score.py      one pass over a video gives every metric; many videos give the long table
+folder.py     folders of videos without sidecars, and runs that were cut off
 matching.py   classical motion and interpolation, for suites without weights
 backbones.py  the networks of VBench without torchvision
 official.py   the `vbench` package itself, in its own environment

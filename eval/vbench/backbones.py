@@ -19,7 +19,7 @@ import math
 import pickle
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ import yaml
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from eval.cards import METRICS
 from eval.vbench.score import Backbones
 from eval.vbench.weights import digest, located
 from eval.video import VideoError
@@ -40,28 +41,32 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 SIDE = 224  # pixels of the short side after resizing
 BATCH = 8  # frames at once through DINO and CLIP
-PAIRS = 4  # pairs of frames at once through AMT
+PAIRS = {"cuda": 4}  # pairs of frames at once through AMT; elsewhere 1: no slower on a CPU, and a fourth of the memory
 SMALLEST = 49  # pixels of each side that AMT needs: 64 after padding, of which its pyramid leaves one
 
 
 def load(
-    weights: str | Path | None = None, device: str | torch.device | None = None, package: str | Path | None = None
+    weights: str | Path | None = None,
+    device: str | torch.device | None = None,
+    package: str | Path | None = None,
+    metrics: Collection[str] = tuple(METRICS),
 ) -> Backbones:
-    """The backbones of the protocol "vbench" in float32, on CUDA where it is there.
+    """The backbones of the protocol "vbench" in float32, on CUDA where it is there; networks for these metrics only.
 
     weights: folder laid out as the package's cache. package: folder that holds the installed `vbench`, default this
-    environment's. The version names the digests of the three files. `ValueError` lists everything that is missing.
+    environment's; only motion smoothness needs it. The version names the digests of the three files, whichever of them
+    are used. `ValueError` lists everything that is missing.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dino, clip, amt = located(weights)
-    package = _package(package)
+    code = _package(package) if "motion_smoothness" in metrics else None
     digests = [digest(path) for path in (dino, clip, amt)]
     return Backbones(
         protocol="vbench",
         version=hashlib.sha256("".join(digests).encode()).hexdigest()[:12],
-        subject=subject_features(dino, device),
-        background=background_features(clip, device),
-        interpolate=interpolator(amt, package, device),
+        subject=subject_features(dino, device) if {"subject_consistency", "drift"} & set(metrics) else None,
+        background=background_features(clip, device) if "background_consistency" in metrics else None,
+        interpolate=interpolator(amt, code, device) if code else None,
         device=device,
     )
 
@@ -287,7 +292,7 @@ def interpolator(path: Path, package: Path, device: torch.device) -> Callable[[F
     network.load_state_dict(_checkpoint(path))
     network = network.eval().to(device)
 
-    @_in_batches(PAIRS)
+    @_in_batches(PAIRS.get(device.type, 1))
     def interpolate(before: Frames, after: Frames) -> Frames:
         first, second = (frames.permute(0, 3, 1, 2).float() / 255 for frames in (before, after))
         height, width = first.shape[2:]

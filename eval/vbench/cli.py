@@ -59,7 +59,7 @@ def export(table: Positional[Path], out: Path = Path("eval_results.zip"), base: 
 
     Args:
         table: A long table of scores, such as `miga score` writes.
-        out: The zip.
+        out: The zip; a name that ends in .json gives one file with all dimensions, as the package writes it.
         base: Which base model of the table, where there are several.
         entry: Which entry, where there are several.
     """

@@ -54,9 +54,12 @@ def eval_results(scores: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def submission(scores: pd.DataFrame, path: str | Path) -> Path:
-    """The zip of results files, one per dimension, that VBench's `cal_final_score.py` reads."""
+    """The zip of results files, one per dimension, that VBench's `cal_final_score.py` reads; a .json holds them all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".json":
+        path.write_text(json.dumps(eval_results(scores), indent=1))
+        return path
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for dimension, result in eval_results(scores).items():
             archive.writestr(f"{dimension}_eval_results.json", json.dumps({dimension: result}, indent=1))

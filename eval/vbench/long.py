@@ -12,7 +12,7 @@ networks, not DINOv2 and DreamSim with their mapping tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from eval import video
 from eval.cards import METRICS, VBENCH
-from eval.vbench.metrics import NotDefined, Observation, consistency, measures
+from eval.vbench.metrics import NotDefined, Observation, consistency, measured, measures
 from eval.vbench.score import Backbones, observe, row
 
 SECONDS = 2
@@ -45,8 +45,10 @@ def clips(
         yield start + len(held) - len(clip), clip
 
 
-def score_video(path: str | Path, backbones: Backbones, chunk: int = 16) -> list[dict[str, Any]]:
-    """Rows of the four dimensions and of clip-to-clip consistency under the protocol "<protocol>-long".
+def score_video(
+    path: str | Path, backbones: Backbones, chunk: int = 16, metrics: Collection[str] = VBENCH
+) -> list[dict[str, Any]]:
+    """Rows of VBench's dimensions and of clip-to-clip consistency under the protocol "<protocol>-long".
 
     The series are the values of the clips. Memory depends on the frames of a clip, not on the length of the video.
     """
@@ -55,22 +57,26 @@ def score_video(path: str | Path, backbones: Backbones, chunk: int = 16) -> list
         length = int(video.facts(path).fps) * SECONDS
         if length < 4:
             raise video.VideoError("less than 2 frames per second: the clips are too short to score")
+        parts = {measures(length)[metric][0] for metric in metrics}
         seen, frames = [], 0
         for start, clip in clips(video.chunks(path, chunk), length):
-            seen.append(observe(clip.split(chunk), long))
+            seen.append(observe(clip.split(chunk), long, parts))
             frames = start + len(clip)
     except video.VideoError as error:
-        return [row(metric, long, 0, reason=str(error)) for metric in VBENCH]
-    rows = [_in_clip(metric, long, seen, frames) for metric in VBENCH]
-    between = {name: torch.stack([getattr(clip, name)[0] for clip in seen]) for name in ("subject", "background")}
-    return rows + [_clip_to_clip(f"{name}_consistency", long, first, frames) for name, first in between.items()]
+        return [row(metric, long, 0, reason=str(error)) for metric in metrics]
+    rows = [_in_clip(metric, long, seen, frames) for metric in metrics]
+    for part in ("subject", "background"):
+        if part in parts:
+            first = torch.stack([getattr(clip, part)[0] for clip in seen])
+            rows.append(_clip_to_clip(f"{part}_consistency", long, first, frames))
+    return rows
 
 
 def _in_clip(metric: str, long: Backbones, seen: list[Observation], frames: int) -> dict[str, Any]:
     if frames < METRICS[metric].frames:
         return row(metric, long, frames, reason=f"{frames} frames: {metric} needs at least {METRICS[metric].frames}")
     try:
-        values = [measures(frames)[metric](clip)[0] for clip in seen]
+        values = [measured(metric, clip, frames)[0] for clip in seen]
     except NotDefined as error:
         return row(metric, long, frames, reason=str(error))
     return row(metric, long, frames, value=sum(values) / len(values), series=values)

@@ -6,8 +6,9 @@ Each returns (value, series): the value of the video and the per-frame or per-pa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ class NotDefined(ValueError):
 
 @dataclass(frozen=True)
 class Observation:
-    """What is kept of a video of T frames: a few numbers per frame.
+    """What is kept of a video of T frames: a few numbers per frame, and nothing of a part that no metric asked for.
 
     subject, background: features of each frame, as the backbone gives them.
     interpolation: mean |frame - prediction| in grey levels of frames 1, 3, 5, ... (for even T not the last one).
@@ -36,6 +37,11 @@ class Observation:
     interpolation: Float[Tensor, " pairs"]
     change: Float[Tensor, " T-1"]
     displacement: Float[Tensor, " T-1"]
+    frames: int
+    undefined: Mapping[str, str] = field(default_factory=dict)  # part -> why there is nothing of it
+
+
+PARTS = ("subject", "background", "interpolation", "change", "displacement")
 
 
 def consistency(features: Float[Tensor, "T d"]) -> Measured:
@@ -71,16 +77,26 @@ def drift(features: Float[Tensor, "T d"], window: int) -> Measured:
     return (similarity[:span].mean() - similarity[-span:].mean()).item(), similarity.tolist()
 
 
-def measures(window: int) -> dict[str, Callable[[Observation], Measured]]:
-    """Every metric of a video as a function of its observation; `window` is the length of drift's windows in frames."""
+def measures(window: int) -> dict[str, tuple[str, Callable[[Tensor], Measured]]]:
+    """Every metric: the part of an observation that it reads, and its formula on that.
+
+    window: length of drift's windows in frames.
+    """
     return {
-        "subject_consistency": lambda seen: consistency(seen.subject),
-        "background_consistency": lambda seen: consistency(seen.background),
-        "motion_smoothness": lambda seen: smoothness(seen.interpolation),
-        "temporal_flickering": lambda seen: smoothness(seen.change),
-        "motion": lambda seen: motion(seen.displacement),
-        "drift": lambda seen: drift(seen.subject, window),
+        "subject_consistency": ("subject", consistency),
+        "background_consistency": ("background", consistency),
+        "motion_smoothness": ("interpolation", smoothness),
+        "temporal_flickering": ("change", smoothness),
+        "motion": ("displacement", motion),
+        "drift": ("subject", partial(drift, window=window)),
     }
+
+
+def measured(metric: str, seen: Observation, window: int) -> Measured:
+    part, formula = measures(window)[metric]
+    if part in seen.undefined:
+        raise NotDefined(seen.undefined[part])
+    return formula(getattr(seen, part))
 
 
 def _mean(series: Float[Tensor, " n"]) -> Measured:

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from eval import video
-from eval.cards import VBENCH
+from eval.cards import METRICS, VBENCH
 from eval.vbench.backbones import SMALLEST, too_small
 from eval.vbench.weights import DINO, digest, located, needed
 
 PACKAGE = "vbench-0.1.5"
 RECIPE = Path(__file__).parents[2] / "workflow/envs"
 RUNNER = Path(__file__).with_name("runner.py")
+OTHERS = ("dynamic_degree", "aesthetic_quality", "imaging_quality")  # its dimensions that only this backend scores
 # The package's scale of a single video's value, where it is not 0..1.
 SCALES = {"imaging_quality": 100.0}
 
@@ -73,35 +74,45 @@ def score(
     files = located(weights, needed(dimensions))
     version = f"{PACKAGE}+{hashlib.sha256(''.join(map(digest, files)).encode()).hexdigest()[:12]}"
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    whole: dict[str, int] = {}
     for name, path in videos.items():
-        whole[name], reason = _inspected(path, dimensions)
+        facts = _inspected(path)
         for dimension in dimensions:
             rows[name, dimension] = {
-                "frames": whole[name], "metric": dimension, "protocol": "vbench", "version": version,
-                "value": None, "reason": reason, "series": None,
+                "frames": facts[0], "metric": dimension, "protocol": "vbench", "version": version,
+                "value": None, "reason": _reason(dimension, *facts), "series": None,
             }  # fmt: skip
-    chosen = [name for name in videos if rows[name, dimensions[0]]["reason"] is None] if dimensions else []
-    if chosen:
-        for (name, dimension), value in _run(videos, chosen, python, weights, dimensions, device).items():
+    together: dict[tuple[str, ...], list[str]] = {}  # videos -> the dimensions that all of them are fit for
+    for dimension in dimensions:
+        fit = tuple(name for name in videos if rows[name, dimension]["reason"] is None)
+        together.setdefault(fit, []).append(dimension)
+    for fit, named in together.items():
+        for (name, dimension), value in (_run(videos, fit, python, weights, named, device) if fit else {}).items():
             rows[name, dimension]["value"] = value / SCALES.get(dimension, 1)
     return rows
 
 
-def _inspected(path: Path, dimensions: Sequence[str]) -> tuple[int, str | None]:
-    """Frames of a video, and why the package would stumble over it."""
+def _inspected(path: Path) -> tuple[int, int, int, str | None]:
+    """Frames, height and width of a video, and why it cannot be read."""
     frames, height, width = 0, 0, 0
     try:
         for chunk in video.chunks(path):
             height, width = chunk.shape[1:3]
             frames += len(chunk)
     except video.VideoError as error:
-        return 0, str(error)
-    if frames < 3:
-        return frames, f"{frames} frames: the package needs at least 3"
-    if "motion_smoothness" in dimensions and min(height, width) < SMALLEST:
-        return frames, too_small(height, width)
-    return frames, None
+        return 0, 0, 0, str(error)
+    return frames, height, width, None
+
+
+def _reason(dimension: str, frames: int, height: int, width: int, unreadable: str | None) -> str | None:
+    """Why the package would stumble over a video in this dimension."""
+    needed = METRICS[dimension].frames if dimension in METRICS else 3
+    if unreadable:
+        return unreadable
+    if frames < needed:
+        return f"{frames} frame{'s' * (frames != 1)}: {dimension} needs at least {needed}"
+    if dimension == "motion_smoothness" and min(height, width) < SMALLEST:
+        return too_small(height, width)
+    return None
 
 
 def _run(videos, chosen, python, weights, dimensions, device) -> dict[tuple[str, str], float]:

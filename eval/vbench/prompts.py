@@ -39,6 +39,11 @@ def read(path: str | Path, dimensions: Sequence[str] = VBENCH, limit: int | None
         whole = [Prompt(f"{i:04}", row["prompt_en"], tuple(row["dimension"])) for i, row in enumerate(rows)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not VBench's list of prompts ({type(error).__name__}: {error})") from None
+    known = {name for prompt in whole for name in prompt.dimensions}
+    if unknown := [name for name in dimensions if name not in known]:
+        raise ValueError(f"{path}: has no dimension {unknown[0]!r}: known are {', '.join(sorted(known))}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit {limit}: at least one prompt")
     chosen = [prompt for prompt in whole if set(prompt.dimensions) & set(dimensions)]
     if limit is None or limit >= len(chosen):
         return chosen
@@ -60,7 +65,9 @@ def preflight(
     rates, sizes and lengths that differ from those of most videos. `samples`: videos per prompt, default VBench's.
     """
     folder = Path(folder)
-    present = {path.name for path in folder.iterdir() if path.is_file()} if folder.is_dir() else set()
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    present = {path.name for path in folder.iterdir() if path.is_file()}
     wanted = {f"{p.prompt}-{i}.mp4" for p in prompts for i in range(samples or p.samples)}
     twice = [text for text, count in Counter(prompt.prompt for prompt in prompts).items() if count > 1]
     yield from (f"{text!r} is in the list of prompts twice: both share their files" for text in twice)

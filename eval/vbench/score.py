@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from eval import video
 from eval.cards import METRICS
 from eval.scores import COLUMNS, IDENTITY
 from eval.vbench.matching import displacement
-from eval.vbench.metrics import NotDefined, Observation, measures
+from eval.vbench.metrics import PARTS, NotDefined, Observation, measured, measures
 
 SUFFIXES = (".mp4", ".gif", ".webm", ".mkv", ".mov")
 WINDOW = 16  # frames: the native length of the base models that the paper extends
@@ -30,60 +30,78 @@ class Backbones:
     subject, background: frames (n, height, width, 3) -> features (n, d), floating point, one row per frame and
         independent of the others in the batch. The same object for both is called once.
     interpolate: (before, after), each (n, height, width, 3) -> the frames half-way between, uint8, same shape.
+        A network that no metric asks for may be None.
     protocol: what the scores are called. "vbench" is reserved for VBench's own networks and weights.
     version: changes with the weights or the preprocessing.
     """
 
     protocol: str
     version: str
-    subject: Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n d"]]
-    background: Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n e"]]
-    interpolate: Callable[
-        [UInt8[Tensor, "n height width 3"], UInt8[Tensor, "n height width 3"]], UInt8[Tensor, "n height width 3"]
-    ]
+    subject: Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n d"]] | None
+    background: Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n e"]] | None
+    interpolate: (
+        Callable[
+            [UInt8[Tensor, "n height width 3"], UInt8[Tensor, "n height width 3"]], UInt8[Tensor, "n height width 3"]
+        ]
+        | None
+    )
     device: str | torch.device = "cpu"
 
 
-def score_video(path: str | Path, backbones: Backbones, window: int = WINDOW, chunk: int = 16) -> list[dict[str, Any]]:
+def score_video(
+    path: str | Path,
+    backbones: Backbones,
+    window: int = WINDOW,
+    chunk: int = 16,
+    metrics: Collection[str] = tuple(METRICS),
+) -> list[dict[str, Any]]:
     """One row per metric: frames, metric, protocol, version, value, reason, series.
 
+    Networks that none of the metrics looks through are not run.
     `value` is None exactly where `reason` says why: an unreadable file, no video stream, too few frames for this
     metric, or features that are not finite. Memory depends on `chunk`, the frames decoded and embedded at a time, and
     on the frame size, not on the length.
     """
     try:
-        seen = observe(video.chunks(path, chunk), backbones)
+        seen = observe(video.chunks(path, chunk), backbones, {measures(window)[metric][0] for metric in metrics})
     except video.VideoError as error:
-        return [row(metric, backbones, 0, reason=str(error)) for metric in METRICS]
-    return [_measured(metric, measure, seen, backbones) for metric, measure in measures(window).items()]
+        return [row(metric, backbones, 0, reason=str(error)) for metric in metrics]
+    return [_measured(metric, seen, backbones, window) for metric in metrics]
 
 
 @torch.inference_mode()
-def observe(frames: Iterable[UInt8[Tensor, "n height width 3"]], backbones: Backbones) -> Observation:
-    """The one pass: chunks of frames in, a few numbers per frame out."""
-    rows = [_Rows() for _ in range(5)]
-    subject, background, interpolation, change, moved = rows
-    shared = backbones.subject is backbones.background
+def observe(
+    frames: Iterable[UInt8[Tensor, "n height width 3"]], backbones: Backbones, parts: Collection[str] = PARTS
+) -> Observation:
+    """The one pass: chunks of frames in, a few numbers per frame out, of the parts that are asked for."""
+    rows = {part: _Rows() for part in PARTS}
+    networks = {part: getattr(backbones, part) for part in ("subject", "background") if part in parts}
+    count, undefined = 0, {}
     last = waiting = None  # the frame before this chunk; the frames whose right neighbour is still to come
     for chunk in frames:
+        count += len(chunk)
         chunk = chunk.to(backbones.device)
-        features = backbones.subject(chunk).float()
-        subject.append(features)
-        background.append(features if shared else backbones.background(chunk).float())
+        features = {network: network(chunk).float() for network in set(networks.values())}
+        for part, network in networks.items():
+            rows[part].append(features[network])
 
         joined = chunk if last is None else torch.cat([last, chunk])
         last = chunk[-1:]
-        if len(joined) > 1:
-            change.append(_difference(joined[:-1], joined[1:]))
-            moved.append(displacement(joined))
+        if len(joined) > 1 and "change" in parts:
+            rows["change"].append(_difference(joined[:-1], joined[1:]))
+        if len(joined) > 1 and "displacement" in parts:
+            rows["displacement"].append(displacement(joined))
 
         waiting = chunk if waiting is None else torch.cat([waiting, chunk])
         pairs = (len(waiting) - 1) // 2
-        if pairs:
-            ends, middles = waiting[: 2 * pairs + 1 : 2], waiting[1 : 2 * pairs : 2]
-            interpolation.append(_difference(backbones.interpolate(ends[:-1], ends[1:]), middles))
-            waiting = waiting[2 * pairs :]
-    return Observation(*(part.tensor() for part in rows))
+        ends, middles = waiting[: 2 * pairs + 1 : 2], waiting[1 : 2 * pairs : 2]
+        waiting = waiting[2 * pairs :]
+        if pairs and "interpolation" in parts:
+            try:
+                rows["interpolation"].append(_difference(backbones.interpolate(ends[:-1], ends[1:]), middles))
+            except video.VideoError as error:  # frames too small for the interpolator are fine for the rest
+                undefined["interpolation"] = str(error)
+    return Observation(**{part: kept.tensor() for part, kept in rows.items()}, frames=count, undefined=undefined)
 
 
 class _Rows:
@@ -103,58 +121,46 @@ class _Rows:
 
 
 def score_videos(
-    videos: Iterable[str | Path], backbones: Backbones, window: int = WINDOW, chunk: int = 16
+    videos: Iterable[str | Path],
+    backbones: Backbones,
+    window: int = WINDOW,
+    chunk: int = 16,
+    metrics: Mapping[str, Collection[str]] | None = None,
 ) -> pd.DataFrame:
     """The long table of videos with a sidecar beside each (`x.mp4`, `x.json`): a row per video and metric.
 
     A video without a sidecar is an error: rows need to know which method made them. A sidecar without its video gives
-    rows with a reason.
+    rows with a reason. metrics: those of each prompt by its id, default all of every prompt.
     """
-    rows = [found for path in videos for found in _rows(Path(path), backbones, window, chunk)]
+    rows = []
+    for path, identity in ((Path(path), _identity(Path(path))) for path in videos):
+        chosen = tuple(METRICS) if metrics is None else metrics[identity["prompt_id"]]
+        rows += [identity | found for found in score_video(path, backbones, window, chunk, chosen)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def foreign(folder: str | Path) -> list[tuple[Path, dict[str, Any]]]:
-    """(path, identity) of the videos in a folder that somebody else made, named `<prompt>-<i>.mp4` as VBench does."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise ValueError(f"{folder}: no videos ({', '.join(SUFFIXES)}) in this folder")
-    name = folder.resolve().name
-    named = []
-    for path in paths:
-        prompt, _, index = path.stem.rpartition("-")
-        place = (prompt, int(index)) if prompt and index.isdigit() else (path.stem, 0)
-        named.append((path, dict(zip(IDENTITY, ("custom", "", name, "", name, *place), strict=True))))
-    return named
-
-
-def _rows(path: Path, backbones: Backbones, window: int, chunk: int) -> Iterator[dict[str, Any]]:
+def _identity(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     try:
         sidecar = json.loads(beside.read_text())
     except FileNotFoundError:
-        raise ValueError(f"{path}: no sidecar {beside.name} beside it; `foreign` names folders without") from None
+        raise ValueError(f"{path}: no sidecar {beside.name} beside it; eval/vbench/folder.py needs none") from None
     except ValueError as error:
         raise ValueError(f"{beside}: not a JSON file ({error})") from None
     sidecar = {"prompt_id": path.parent.name, **sidecar}
     missing = [name for name in IDENTITY if name not in sidecar]
     if missing:
         raise ValueError(f"{beside}: the sidecar does not say {', '.join(missing)}")
-    identity = {name: sidecar[name] for name in IDENTITY}
-    for found in score_video(path, backbones, window, chunk):
-        yield {**identity, **found}
+    return {name: sidecar[name] for name in IDENTITY}
 
 
-def _measured(metric: str, measure: Callable, seen: Observation, backbones: Backbones) -> dict[str, Any]:
-    frames, needed = len(seen.subject), METRICS[metric].frames
+def _measured(metric: str, seen: Observation, backbones: Backbones, window: int) -> dict[str, Any]:
+    frames, needed = seen.frames, METRICS[metric].frames
     if frames < needed:
         reason = f"{frames} frame{'s' * (frames != 1)}: {metric} needs at least {needed}"
         return row(metric, backbones, frames, reason=reason)
     try:
-        value, series = measure(seen)
+        value, series = measured(metric, seen, window)
     except NotDefined as error:
         return row(metric, backbones, frames, reason=str(error))
     return row(metric, backbones, frames, value=value, series=series)

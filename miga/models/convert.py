@@ -149,7 +149,13 @@ def write(network: nn.Module, tensors: Tensors, folder: Path, source: Path, alia
     else:
         network.save_config(folder)
         file = folder / "diffusion_pytorch_model.safetensors"
+    save(tensors, file)
+
+
+def save(tensors: Tensors, file: Path) -> None:
+    """Write safetensors, readable by whoever may read the folder: the library keeps them from everybody else."""
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file, {"format": "pt"})
+    file.chmod(file.parent.stat().st_mode & 0o666)
 
 
 def empty(build: Callable[..., nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
@@ -196,7 +202,7 @@ def convert_videocrafter2(checkpoint: Path, out: Path, config: Mapping[str, Any]
     write(*lvdm_unet(unet, config["unet"]), out / "unet", checkpoint)
     if fps:
         (out / FPS_EMBEDDING).parent.mkdir()
-        save_file({name: tensor.contiguous() for name, tensor in fps.items()}, out / FPS_EMBEDDING)
+        save(fps, out / FPS_EMBEDDING)
     write(*lvdm_vae(vae, config["vae"]), out / "vae", checkpoint)
     write(*open_clip_text(text, config["text"]), out / "text_encoder", checkpoint)
     clip_tokenizer(config["text"]["context_length"]).save_pretrained(out / "tokenizer")

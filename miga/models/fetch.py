@@ -19,7 +19,7 @@ from typing import Any
 from miga.config import choose_suite, load_experiment
 from miga.digest import ROOT
 from miga.files import write_json
-from miga.models import home_of, registry, remedy_for, weights
+from miga.models import home_of, registry, remedy_for, spec_of, weights
 from miga.models.registry import Source
 
 
@@ -106,7 +106,8 @@ def unreachable(source: Source, error: Exception) -> str:
 def check_space(folder: Path, gigabytes: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free / 1e9
-    here = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9
+    done = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".incomplete"]
+    here = sum(path.stat().st_size for path in done) / 1e9
     if free + here < gigabytes:
         raise ValueError(
             f"{folder.parent} has {free:.1f} GB free and {gigabytes - here:.1f} GB are needed: set MIGA_MODELS to a "
@@ -190,7 +191,9 @@ def inventory(names: Iterable[str] | None = None) -> list[Item]:
 
 
 def needed_by(suite: str) -> list[str]:
-    """Names of the base models of a suite, and of the networks that its methods look through."""
-    bases = [base.model for base in load_experiment(choose_suite(suite)[0], ROOT).suite.bases.values()]
-    features = {registry.get(name).options.features for name in bases}
-    return [*dict.fromkeys(bases), *(["dino-vitb16"] if "dino" in features else [])]
+    """Names of the base models of a suite, and of the networks that its methods look through. Models in folders of
+    their own need no download."""
+    models = [base.model for base in load_experiment(choose_suite(suite)[0], ROOT).suite.bases.values()]
+    features = {(spec_of(Path(m)) if Path(m).is_dir() else registry.get(m)).options.features for m in models}
+    names = dict.fromkeys(model for model in models if not Path(model).is_dir())
+    return [*names, *(["dino-vitb16"] if "dino" in features else [])]

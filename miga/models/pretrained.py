@@ -17,6 +17,7 @@ from miga.models import features as image_features
 from miga.models import weights
 from miga.models.base import BaseModel, Text
 from miga.models.registry import EXECUTION, Options
+from miga.models.texts import TextCache
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp64": torch.float64}
 Precision = Literal["fp32", "fp16", "bf16", "fp64"]
@@ -59,6 +60,7 @@ class Pretrained(BaseModel):
         self.digest = weights.digest(directory)
         with self.explain_memory():
             self.denoiser = self.load_denoiser()
+            self.texts = TextCache([] if options.compile else self.text_modules())  # compiled code cannot look them up
             self.vae = self.load_vae()
         self.place()
         if options.height % self.multiple or options.width % self.multiple:
@@ -71,6 +73,10 @@ class Pretrained(BaseModel):
     @abstractmethod
     def load_denoiser(self) -> nn.Module:
         """The denoiser on the CPU, ready for one noise level per frame."""
+
+    @abstractmethod
+    def text_modules(self) -> list[nn.Module]:
+        """The modules of the denoiser that read nothing but prompts."""
 
     @abstractmethod
     def load_vae(self) -> nn.Module:

@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL, UNet3DConditionModel
 from diffusers.models.embeddings import TimestepEmbedding
 from jaxtyping import Float, Int
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from miga.models.base import Decoder
 from miga.models.pretrained import Pretrained
@@ -40,10 +40,9 @@ class FrameTimesteps:
         unet.register_forward_hook(self.end, always_call=True)
         for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks):
             block.register_forward_pre_hook(self.replace_embedding, with_kwargs=True)
-        for name, module in unet.named_modules():
-            if name.endswith("attn2") and ".attentions." in name:
-                module.register_forward_pre_hook(self.join_frames, with_kwargs=True)
-                module.register_forward_hook(self.split_frames)
+        for attention in text_attentions(unet):
+            attention.register_forward_pre_hook(self.join_frames, with_kwargs=True)
+            attention.register_forward_hook(self.split_frames)
 
     def begin(self, unet, args, kwargs):
         sample = kwargs["sample"] if "sample" in kwargs else args[0]
@@ -72,6 +71,11 @@ class FrameTimesteps:
 
     def end(self, unet, args, output):
         self.embedding = None
+
+
+def text_attentions(unet: UNet3DConditionModel) -> list[nn.Module]:
+    """The attentions from frames to the prompt."""
+    return [m for name, m in unet.named_modules() if name.endswith("attn2") and ".attentions." in name]
 
 
 def fps_vector(unet: UNet3DConditionModel, tensors: dict[str, Tensor], fps: int) -> Float[Tensor, " channels"]:
@@ -144,10 +148,14 @@ class VideoCrafter2(Pretrained):
         tower = self.part(CLIPTextModel, "text_encoder", self.dtype).to(self.device)
         return [row for rows in ids.split(32) for row in tower(rows.to(self.device)).last_hidden_state]
 
+    def text_modules(self):
+        return [project for attention in text_attentions(self.denoiser) for project in (attention.to_k, attention.to_v)]
+
     def forward(self, latents, timesteps, context):
-        context = torch.stack([one.to(self.device, self.precision) for one in context])
+        prompts = torch.stack([one.to(self.device, self.precision) for one in context])
         sample = latents.to(self.device, self.precision).transpose(1, 2)
-        output = self.denoiser(sample, timesteps, encoder_hidden_states=context, return_dict=False)[0]
+        with self.texts.of(context):
+            output = self.denoiser(sample, timesteps, encoder_hidden_states=prompts, return_dict=False)[0]
         return output.transpose(1, 2).to(self.dtype)
 
     def decoder(self):

@@ -126,12 +126,18 @@ class Wan21(Pretrained):
             rows += [row[:length] for row, length in zip(output, kept.sum(1).tolist(), strict=True)]
         return rows
 
+    def text_modules(self):
+        attentions = [block.attn2 for block in self.denoiser.blocks]
+        projections = [project for attention in attentions for project in (attention.to_k, attention.to_v)]
+        return [self.denoiser.condition_embedder.text_embedder, *projections]
+
     def forward(self, latents, timesteps, context):
-        context = torch.stack([self.pad(one) for one in context])
+        prompts = torch.stack([self.pad(one) for one in context])
         sample = latents.to(self.device, self.precision).transpose(1, 2)
         if bool((timesteps == timesteps[:, :1]).all()):
             timesteps = timesteps[:, 0]  # the same numbers from a time embedding per window instead of one per token
-        output = self.denoiser(sample, timesteps, context, return_dict=False)[0]
+        with self.texts.of(context):
+            output = self.denoiser(sample, timesteps, prompts, return_dict=False)[0]
         return output.transpose(1, 2).to(self.dtype)
 
     def pad(self, embedding: Float[Tensor, "tokens dim"]) -> Float[Tensor, "text_tokens dim"]:

@@ -191,7 +191,8 @@ def train_unet(
 ) -> UNetAndText:
     """Noise prediction on cached latents, one noise level a clip, the text tower and the probes trained along.
 
-    What moves where is learned first, then what it looks like. `start` is a folder of weights to go on from.
+    What moves where is learned first, then what it looks like. `start` is a folder of weights to go on from; they know
+    the former.
     """
     latents = _latent_cache(partial(encode_clips, vae), folder / "latents", clips, schedule.seed)
     latents = latents * vae.config.scaling_factor
@@ -206,6 +207,7 @@ def train_unet(
     network = UNetAndText(for_training(unet), text).to(device)
     alphas = ddim_config().alphas_cumprod
     composition, appearance = (noise_weights(alphas, power) for power in (1.0, 0.5))
+    composed = 0.8 * schedule.steps if start is None else 0
 
     def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
         picked = torch.randint(len(latents), (batch,), generator=generator)
@@ -221,8 +223,8 @@ def train_unet(
             output = network(noisy.to(device), timesteps.to(device), clip_ids(tokenizer, captions).to(device))
         error = (output.float() - target.to(device)).square().mean(dim=(1, 2, 3, 4))
         probed = network.probe(motions_asked(captions).to(device), places[picked].to(device))
-        weights = composition if step < 0.8 * schedule.steps else appearance
-        return (error * weights[timesteps].to(device)).mean() + probed
+        weights, share = (composition, 1.0) if step < composed else (appearance, 0.1)
+        return (error * weights[timesteps].to(device)).mean() + share * probed
 
     return fit(network, loss_of, schedule, folder, until=until)
 
@@ -368,7 +370,8 @@ def _train_sprites_unet(folder: Path, steps: int | None, device: str, seed: int,
     folder, tokenizer, weights = folder / "sprites-unet", new_clip_tokenizer(), WEIGHTS / "sprites-unet"
     folder.mkdir(exist_ok=True)
     vae = shipped_vae(weights, device) if shipped else finished_vae(folder, seed, device)
-    schedule = Schedule(steps or UNET_STEPS, rate=1e-3, warmup=100, average=0.998, seed=seed)
+    decay = 0.75 if shipped else 0.25  # weights that are good already lose by a high rate
+    schedule = Schedule(steps or UNET_STEPS, rate=1e-3, warmup=100, decay=decay, average=0.998, seed=seed)
     network = train_unet(vae, tokenizer, folder, schedule, device=device, start=weights if shipped else None)
     export_unet(network, vae, tokenizer, weights, {"unet": folder, "vae": folder / "vae"})
 

@@ -33,8 +33,8 @@ SIDE = world.SIZE // 16  # tokens along a side: 8x in the autoencoder, 2x in the
 ENCODED = 32  # clips that are rendered and encoded together
 CHANNELS = 8
 PIPELINE = "WanPipeline"
-IMAGE_STEPS, VIDEO_STEPS = 1400, 4000
-CROP, FRAMES_SEEN = 32, 9  # what the autoencoder mostly trains on: pixels along a side, and frames
+IMAGE_STEPS, VIDEO_STEPS = 1400, 4200
+CROP, FRAMES_SEEN = 32, 9  # what the autoencoder trains on: pixels along a side, and frames
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
 
@@ -172,7 +172,7 @@ def train_vae(folder: Path, seed: int, *, device: str = "cpu") -> AutoencoderKLW
     images = Schedule(IMAGE_STEPS, rate=1e-3, warmup=100, average=0.998, seed=seed)
     fit(
         vae,
-        lambda generator, _: _reconstruction(vae, crowded[:, None], 32, CROP, generator),
+        lambda generator, _: _reconstruction(vae, crowded[:, None], 32, generator),
         images,
         folder / "vae-images",
     )
@@ -181,9 +181,7 @@ def train_vae(folder: Path, seed: int, *, device: str = "cpu") -> AutoencoderKLW
     videos = Schedule(VIDEO_STEPS, rate=1e-3, warmup=100, average=0.995, seed=seed)
 
     def loss_of(generator: torch.Generator, step: int) -> torch.Tensor:
-        if step >= 0.8 * videos.steps:  # whole frames at last, a quarter as many
-            return _reconstruction(vae, moving, 1, world.SIZE, generator)
-        return _reconstruction(vae, moving if step % 2 else gliding, 4, CROP, generator)
+        return _reconstruction(vae, moving if step % 2 else gliding, 4, generator)
 
     fit(vae, loss_of, videos, folder / "vae")
     return vae.cpu().eval()
@@ -204,19 +202,17 @@ def glide(images: torch.Tensor, frames: int, seed: int) -> torch.Tensor:
     return images[number, rows[..., :, None], columns[..., None, :]]
 
 
-def _reconstruction(
-    vae: AutoencoderKLWan, clips: torch.Tensor, batch: int, side: int, generator: torch.Generator
-) -> torch.Tensor:
-    """Loss on up to 9 frames (3 latents) of `batch` clips, cropped to `side` pixels.
+def _reconstruction(vae: AutoencoderKLWan, clips: torch.Tensor, batch: int, generator: torch.Generator) -> torch.Tensor:
+    """Loss on a crop of up to 9 frames (3 latents) of `batch` clips; what is learned on crops holds for whole frames.
 
     The latents carry a fixed small noise and are lightly pulled towards zero, which keeps them easy to diffuse.
     """
-    length, room = min(FRAMES_SEEN, clips.shape[1]), (clips.shape[2] - side) // 8
+    length, room = min(FRAMES_SEEN, clips.shape[1]), (clips.shape[2] - CROP) // 8
     start, top, left = (
         int(torch.randint(n + 1, (), generator=generator)) for n in (clips.shape[1] - length, room, room)
     )
     picked = torch.randint(len(clips), (batch,), generator=generator)
-    part = clips[picked, start : start + length, 8 * top : 8 * top + side, 8 * left : 8 * left + side]
+    part = clips[picked, start : start + length, 8 * top : 8 * top + CROP, 8 * left : 8 * left + CROP]
     device = vae.device
     videos = _to_videos(part).to(device)
     with torch.autocast(device.type, torch.bfloat16):
@@ -319,7 +315,8 @@ def train_transformer(
         with torch.autocast(device, torch.bfloat16), sdpa_kernel(kernels):
             output = network(noisy.to(device), sigmas.to(device), tokens_of(tokenizer, captions).to(device))
         error = (output.float() - (noise - clean).to(device)).square().mean()
-        return error + network.probe(motions_asked(captions).to(device), shape_cells[picked].to(device))
+        share = max(1 - step / (0.7 * schedule.steps), 0.1)  # what the probes teach comes first
+        return error + share * network.probe(motions_asked(captions).to(device), shape_cells[picked].to(device))
 
     return fit(network, loss_of, schedule, folder, until=until)
 

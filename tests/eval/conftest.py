@@ -131,6 +131,7 @@ def made_up_sidecars(root: Path, scores: pd.DataFrame, videos: bool = False) -> 
                     "model_calls": int(48 * calls),
                     "peak_memory_mb": 400.0,
                     "trace": made_up_trace(identity.seed) if identity.entry == "miga" else {},
+                    "port": "wan" in identity.base and identity.entry in ("fifo_diffusion", "freelong"),
                     "control": identity.entry in ("static", "shuffled"),
                     "streaming": identity.entry in ("miga", "fifo_diffusion"),
                 }

@@ -90,12 +90,16 @@ def dino_vitb16(pretrained=True, **kwargs):
 
 
 def panning(frames: int, height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A smooth random picture that moves under a little noise."""
+    """A smooth random picture that moves to and fro under a little noise."""
     rng = np.random.default_rng(seed)
     picture = gaussian_filter(rng.normal(size=(height + 30, width + 30, 3)), (6, 6, 0))
     picture = 255 * (picture - picture.min()) / np.ptp(picture)
-    views = [picture[t : t + height, 2 * t : 2 * t + width] for t in range(frames)]
-    return np.stack([np.clip(view + rng.normal(0, 2, view.shape), 0, 255).astype(np.uint8) for view in views])
+    found = np.empty((frames, height, width, 3), np.uint8)
+    for t in range(frames):
+        top, left = (30 - abs(30 - speed * t % 60) for speed in (1, 2))
+        view = picture[top : top + height, left : left + width]
+        found[t] = np.clip(view + rng.normal(0, 2, view.shape), 0, 255)
+    return found
 
 
 def scaled(shapes: dict[str, tuple[int, ...]], seed: int) -> Weights:

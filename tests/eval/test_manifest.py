@@ -29,9 +29,11 @@ def finished(tmp_path_factory):
     folder, facts = tmp_path / "sprites", scores.read_sidecars(paths)
     scores.write(table, folder / "scores.parquet")
     tables.write(tables.comparison("vbench", "t", table, facts, resamples=100), folder / "tables")
-    tables.write(tables.cost(facts), folder / "tables")
+    tables.write(tables.cost(facts, resamples=100), folder / "tables")
+    tables.write(tables.differences("differences", "t", table, facts, "static", resamples=100), folder / "tables")
     leaderboard.write(leaderboard.build(table, facts, "2026-01-31", resamples=100), folder / "leaderboard/vbench.csv")
-    found = manifest.build(folder, "snakemake --cores 2", {"eval": "0"}, {"seed": 1})
+    config = {"config": {"bootstrap": 100}, "experiment": {"suite": {"reference": "static"}}}
+    found = manifest.build(folder, "snakemake --cores 2", {"eval": "0"}, config)
     manifest.write(found, folder / "manifest.json")
     return folder
 
@@ -63,6 +65,35 @@ def test_a_changed_number_is_found_even_with_its_file_digest_fixed(suite):
     data["files"]["tables/vbench.csv"] = manifest.file_digest(path)
     manifest.write(data, suite / "manifest.json")
     assert "the scores say" in wrong(suite)["tables/vbench.csv, recomputed"]
+
+
+@pytest.mark.parametrize(
+    "name, column", [("vbench", "overall_high"), ("cost", "calls_per_frame"), ("differences", "drift"),
+                     ("vbench", "drift_n")])  # fmt: skip
+def test_every_number_of_a_table_is_made_again(suite, name, column):
+    path = suite / f"tables/{name}.csv"
+    table = pd.read_csv(path)
+    table.loc[0, column] += 1
+    table.to_csv(path, index=False)
+    assert f"miga: {column} is" in wrong(suite)[f"tables/{name}.csv, recomputed"]
+
+
+def test_a_board_that_keeps_its_digests_and_changes_a_value_is_found(suite):
+    path = suite / "leaderboard/vbench.csv"
+    board = leaderboard.read(path)
+    board.loc[0, ["value", "high"]] = [0.999, 0.9999]
+    leaderboard.write(board, path)
+    manifest_file = json.loads((suite / "manifest.json").read_text())
+    manifest_file["files"]["leaderboard/vbench.csv"] = manifest.file_digest(path)
+    manifest.write(manifest_file, suite / "manifest.json")
+    (why,) = wrong(suite).values()
+    assert "miga/subject_consistency: value is 0.999, the scores say" in why
+
+
+def test_a_changed_sidecar_is_found(suite):
+    path = suite / "sprites-unet/miga/p00/seed-0.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"wall_seconds": 1.0}))
+    assert {"sprites-unet/miga/p00/seed-0.json", "tables/cost.csv, recomputed"} <= set(wrong(suite))
 
 
 def test_changed_scores_are_found(suite):

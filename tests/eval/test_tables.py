@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import shutil
 import subprocess
 from dataclasses import replace
 
@@ -60,10 +62,19 @@ def test_markdown_and_latex_show_the_same_numbers(table):
 
 
 def test_labels_are_escaped(scores, facts):
-    odd = scores.assign(label=scores["label"].replace("MIGA", r"M|I_G*A & 5% \x{}~^"))
+    odd = scores.assign(label=scores["label"].replace("MIGA", r"M|I_G*A & 5% \x{}~^ <δ>"))
     found = tables.comparison("t", "t", odd, facts, [OVERALL], resamples=100)
-    assert r"M\|I\_G\*A & 5% \\x{}~^" in tables.to_markdown(found)
-    assert r"M|I\_G*A \& 5\% \textbackslash{}x\{\}\textasciitilde{}\textasciicircum{}" in tables.to_latex(found)
+    assert r"M\|I\_G\*A & 5% \\x{}~^ \<δ\>" in tables.to_markdown(found)
+    escaped = r"M\textbar{}I\_G*A \& 5\% \textbackslash{}x\{\}\textasciitilde{}\textasciicircum{} "
+    assert escaped + r"\textless{}$\delta$\textgreater{}" in tables.to_latex(found)
+
+
+def test_titles_headings_and_notes_are_escaped(table):
+    odd = replace(table.columns[0], label="my_metric <b>", short="my_metric")
+    found = replace(table, title="5 % of a_b & c", notes=("R_fid",), columns=(odd, *table.columns[1:]))
+    latex, markdown = tables.to_latex(found), tables.to_markdown(found)
+    assert r"5 \% of a\_b \& c" in latex and r"R\_fid" in latex and r"& my\_metric $\uparrow$" in latex
+    assert r"| my\_metric \<b\> (%) ↑" in markdown and r"R\_fid" in markdown
 
 
 def test_suites_protocols_and_versions_do_not_meet(scores, facts):
@@ -96,12 +107,39 @@ def test_cost_comes_from_the_sidecars(facts):
     assert found["miga"].cells["seconds_per_frame"].estimate.mean == pytest.approx(1.3 + 0.5 / 48)
 
 
+def test_costs_have_intervals_over_prompts_and_the_largest_peak(facts):
+    cells = {row.entry: row for row in tables.cost(facts, resamples=200).rows}["miga"].cells
+    spent = cells["seconds_per_frame"].estimate
+    assert (spent.n, spent.total, spent.prompts) == (24, 24, 12) and spent.low <= spent.mean <= spent.high
+    odd = facts.copy()
+    odd.loc[0, "peak_memory_mb"] = 900
+    assert tables.cost(odd, resamples=200).rows[0].cells["peak_memory_mb"].estimate.mean == 900
+
+
+def test_what_was_not_run_and_what_is_our_port_is_marked(tmp_path):
+    two = made_up_scores(4, 1, ("sprites-unet", "sprites-wan"))
+    two = two[(two["base"] == "sprites-unet") | (two["entry"] != "static")]
+    facts = read_sidecars(made_up_sidecars(tmp_path, two))
+    found = tables.comparison("t", "t", two, facts, resamples=100)
+    assert [row.entry for row in found.rows] == [*ENTRIES] * 2
+    assert {(row.base, row.entry) for row in found.rows if row.port} == {
+        ("sprites-wan", "fifo_diffusion"), ("sprites-wan", "freelong")
+    }  # fmt: skip
+    markdown, latex = tables.to_markdown(found), tables.to_latex(found)
+    assert re.search(r"sprites-wan \| \*Static frame\* \(control\) (\| – )+\| not run \|", markdown)
+    assert markdown.count(" † |") == 2 and "†: our port" in markdown and latex.count(r"\rlap{$^\dagger$}") == 2
+    frame = tables.to_frame(found)
+    assert frame["port"].sum() == 2 and pd.isna(frame[frame["overall_n"] == 0]["overall"].item())
+    assert "†" not in tables.to_markdown(tables.comparison("t", "t", two[two["base"] == "sprites-unet"], facts))
+
+
 def test_the_papers_numbers_stand_beside_ours(table):
     printed = {("sprites-unet", "miga"): {"subject_consistency": 97.66}}
     found = tables.with_paper(table, printed)
     ours = found.rows[0].cells["subject_consistency"].estimate.mean * 100
     assert f"(97.66, {ours - 97.66:+.2f}".replace("-", "−") in tables.to_markdown(found)
-    assert "(–)" in tables.to_markdown(found)
+    line = next(line for line in tables.to_markdown(found).splitlines() if "FreeLong" in line)
+    assert line.count("(–)") == 1  # in the one column that the paper prints
     assert tables.to_frame(found)["subject_consistency_paper"].iloc[0] == pytest.approx(0.9766)
 
 
@@ -143,19 +181,29 @@ def test_every_figure_draws_every_entry(tmp_path, facts):
         assert "reflects" in draw(one, facts[facts["entry"] == "static"], tmp_path / draw.__name__)[0].read_text()
     assert "zigzag" in plots.levels(one, facts[facts["entry"] == "miga"], tmp_path / "levels")[0].read_text()
     assert "no method here" in plots.levels(one, facts[facts["entry"] == "static"], tmp_path / "none")[0].read_text()
-    for draw in (plots.comparison, plots.consistency_motion, plots.cost_quality, plots.drift, plots.memory):
+    for draw in (plots.comparison, plots.consistency_motion, plots.cost_quality, plots.drift):
         svg, _ = draw(scores, facts, tmp_path / draw.__name__)
         text = svg.read_text()
         assert all(label in text for label, *_ in ENTRIES.values()), draw.__name__
 
 
-def test_latex_compiles_where_latex_is_there(tmp_path, table):
-    import shutil
-
-    if not shutil.which("pdflatex"):
-        pytest.skip("no pdflatex on this machine")
-    body = tables.to_latex(table)
-    (tmp_path / "t.tex").write_text(
-        rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
+def test_memory_and_time_against_length(tmp_path, scores, facts):
+    rows = [("miga", 32, 90.0, 0.2), ("miga", 64, 91.0, 0.2), ("freelong", 32, 60.0, 0.1), ("freelong", 64, None, None)]
+    measured = pd.DataFrame(
+        [dict(base="sprites-unet", entry=e, frames=n, memory=m, seconds=s, reason=None) for e, n, m, s in rows]
     )
-    subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True)
+    svg, _ = plots.lengths(scores, facts, tmp_path / "lengths", list(ENTRIES), measured)
+    text = svg.read_text()
+    assert all(words in text for words in ("peak memory (MB)", "seconds per frame", "MIGA", "no memory for 64"))
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex on this machine")
+def test_latex_compiles_and_fits_the_page(tmp_path, table):
+    rows = (replace(table.rows[0], words=("a_b", r"δ = 5 % \ {x} ~^ <|> − – × †"), port=True), *table.rows[1:])
+    printed = {("sprites-unet", "miga"): {"subject_consistency": 97.66}}
+    body = tables.to_latex(tables.with_paper(replace(table, rows=rows), printed))
+    head = r"\documentclass{article}\usepackage{booktabs,graphicx}"
+    (tmp_path / "t.tex").write_text(rf"{head}\begin{{document}}{body}\end{{document}}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0 and "Overfull" not in done.stdout, done.stdout

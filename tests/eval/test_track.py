@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from eval import leaderboard, plots, scores, tables, track
 from tests.eval.conftest import made_up_scores, made_up_sidecars
+from tests.eval.wandb_server import Server
 
 pytest.importorskip("wandb")
 
@@ -92,6 +96,44 @@ def test_a_server_that_never_answers_costs_no_more_than_the_time_limit(tmp_path,
         assert status["state"] == "failed" and time.monotonic() - start < 13
     assert "0123456789" not in json.dumps(status)
     assert json.loads((suite / "wandb/status.json").read_text()) == status
+
+
+def online(monkeypatch, server):
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+
+
+def test_an_online_run_reaches_the_server_once(tmp_path, monkeypatch):
+    suite = suite_folder(tmp_path)
+    with Server() as server:
+        online(monkeypatch, server)
+        status = track.publish(suite, "online")
+        assert status == {"state": "published", "mode": "online", "id": track.run_id(suite), "reason": None}
+        (run,) = server.runs.values()
+        assert run["group"] == "sprites" and len(run["history"]) == 1
+        assert server.files["artifact/scores.parquet"] == (suite / "scores.parquet").read_bytes()
+        assert any(name.endswith(".mp4") for name in server.files)
+
+        before = server.requests
+        assert track.publish(suite, "online")["state"] == "unchanged" and server.requests == before
+        (suite / "wandb/status.json").unlink()  # another machine with the same results
+        digests = set(server.artifacts)
+        assert track.publish(suite, "online")["state"] == "published"
+        assert len(server.runs) == 1 and len(run["history"]) == 1 and set(server.artifacts) == digests
+
+
+def test_what_is_cut_off_leaves_no_process_in_another_session():
+    root = subprocess.Popen([sys.executable, "-c", _WITH_A_SERVICE], stdout=subprocess.PIPE, text=True)
+    service = psutil.Process(int(root.stdout.readline()))
+    track._kill(root.pid)
+    assert not service.is_running() or service.status() == psutil.STATUS_ZOMBIE
+
+
+_WITH_A_SERVICE = """
+import subprocess, time
+print(subprocess.Popen(["sleep", "300"], start_new_session=True).pid, flush=True)
+time.sleep(300)
+"""
 
 
 def test_disabled_writes_no_run_and_other_scores_are_another(tmp_path):

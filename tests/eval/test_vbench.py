@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -17,8 +18,9 @@ from eval import scores as table
 from eval import video
 from eval.cards import METRICS
 from eval.vbench import metrics
+from eval.vbench.folder import foreign
 from eval.vbench.matching import displacement, middle
-from eval.vbench.score import Backbones, foreign, observe, score_video, score_videos
+from eval.vbench.score import Backbones, observe, score_video, score_videos
 from tests.eval.conftest import moving_square, write_video
 
 
@@ -69,7 +71,7 @@ def test_the_pass_equals_the_definition_whatever_the_chunk(count, chunk, seed):
         lambda a, b: interpolate(torch.from_numpy(a), torch.from_numpy(b)).numpy(),
     )
     for name, value in wanted.items():
-        got, series = metrics.measures(16)[name](seen)
+        got, series = metrics.measured(name, seen, 16)
         assert got == pytest.approx(value, abs=2e-6 if name == "subject_consistency" else 1e-12), name
         assert got == pytest.approx(np.mean(series), abs=1e-12)
     assert len(seen.interpolation) == math.ceil(count / 2) - 1
@@ -84,7 +86,7 @@ def test_opposite_features_are_clamped_at_zero_each_on_its_own():
 def test_a_still_video_is_perfect_and_does_not_move(backbones):
     frames = torch.from_numpy(moving_square(40, step=0))
     seen = observe(frames.split(16), backbones)
-    value = {name: measure(seen)[0] for name, measure in metrics.measures(16).items()}
+    value = {name: metrics.measured(name, seen, 16)[0] for name in METRICS}
     assert value["motion"] == 0 and value["drift"] == pytest.approx(0, abs=1e-9)
     for name in ("subject_consistency", "background_consistency", "motion_smoothness", "temporal_flickering"):
         assert value[name] == pytest.approx(1, abs=1e-6)
@@ -132,6 +134,27 @@ def test_rows_of_a_file(tmp_path, backbones):
         assert row["frames"] == 21 and row["protocol"] == "vbench-test" and row["version"] == "1+1"
     assert len(rows["temporal_flickering"]["series"]) == 20
     assert rows == by_metric(score_video(path, backbones, chunk=4))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_metric_alone_has_the_same_row_and_runs_no_network_that_it_does_not_need(tmp_path, backbones, metric):
+    path = write_video(tmp_path / "a.mp4", moving_square(21))
+    wanted = by_metric(score_video(path, backbones))[metric]
+    needed = {"subject_consistency": "subject", "drift": "subject", "background_consistency": "background"}
+    networks = {"subject", "background", "interpolate"} - {needed.get(metric)}
+    networks -= {"interpolate"} if metric == "motion_smoothness" else set()
+    assert score_video(path, replace(backbones, **dict.fromkeys(networks)), metrics=[metric]) == [wanted]
+
+
+def test_each_prompt_has_its_own_metrics(tmp_path, backbones):
+    identity = {"suite": "s", "base": "b", "entry": "e", "method": "m", "label": "M", "seed": 0}
+    videos = [write_video(tmp_path / name / "seed-0.mp4", moving_square(6)) for name in ("p", "q")]
+    for path in videos:
+        path.with_suffix(".json").write_text(json.dumps(identity))
+    found = score_videos(videos, backbones, metrics={"p": ["motion"], "q": ["temporal_flickering", "drift"]})
+    assert list(zip(found["prompt_id"], found["metric"], strict=True)) == [
+        ("p", "motion"), ("q", "temporal_flickering"), ("q", "drift"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("height, width", [(33, 47), (17, 64), (6, 6)])

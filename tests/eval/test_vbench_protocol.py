@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from eval import cli, scores, video
 from eval.cards import VBENCH
 from eval.vbench import cli as commands
 from eval.vbench import export, long, prompts
-from eval.vbench.metrics import consistency, measures
-from eval.vbench.score import foreign, observe, score_video
+from eval.vbench.folder import foreign
+from eval.vbench.metrics import consistency, measured
+from eval.vbench.score import observe, score_video
 from tests.eval.conftest import moving_square, write_video
 
 
@@ -42,13 +44,14 @@ def test_long_is_the_mean_of_its_clips_scored_as_videos(tmp_path, backbones):
     decoded = torch.cat(list(video.chunks(whole)))
     parts = [decoded[0:8], decoded[8:16], decoded[13:21]]
     for metric in VBENCH:
-        wanted = [measures(16)[metric](observe([part], backbones))[0] for part in parts]
+        wanted = [measured(metric, observe([part], backbones), 16)[0] for part in parts]
         assert found[metric]["series"] == pytest.approx(wanted) and found[metric]["value"] == pytest.approx(
             np.mean(wanted)
         )
         assert found[metric]["protocol"] == "vbench-test-long" and found[metric]["frames"] == 21
     first = backbones.subject(torch.stack([part[0] for part in parts]))
     assert found["subject_consistency_clip_to_clip"]["value"] == pytest.approx(consistency(first)[0])
+    assert long.score_video(whole, backbones, metrics=["temporal_flickering"]) == [found["temporal_flickering"]]
 
 
 def test_long_says_why_not(tmp_path, backbones):
@@ -81,11 +84,16 @@ def test_prompts_keep_their_ids_whatever_is_selected(info):
     assert [prompt.id for prompt in prompts.read(info, ["background_consistency"])] == [f"{i:04}" for i in range(6, 12)]
     with pytest.raises(ValueError, match=r"not VBench's list"):
         prompts.read(info.with_name("missing.json"))
+    with pytest.raises(ValueError, match="no dimension 'subject'"):
+        prompts.read(info, ["subject"])
 
 
 def test_preflight_names_everything(tmp_path, info):
     chosen = prompts.read(info)[:3]
     folder = tmp_path / "videos"
+    with pytest.raises(ValueError, match="videos: no such folder"):
+        list(prompts.preflight(folder, chosen, 2))
+    folder.mkdir()
     assert len(list(prompts.preflight(folder, chosen, 2))) == 6  # all missing
     for prompt in chosen:
         for i in range(2):
@@ -125,6 +133,7 @@ def test_results_files_have_the_packages_layout_and_aggregates(tmp_path):
         for name in archive.namelist():
             ((dimension, (mean, items)),) = json.loads(archive.read(name)).items()
             assert name.startswith(dimension) and 0 <= mean <= 1 and len(items) == 2
+    assert json.loads(export.submission(vbench_scores(), tmp_path / "m_eval_results.json").read_text()) == found
 
 
 def test_what_is_no_vbench_score_does_not_leave_under_its_name(scores):
@@ -166,6 +175,9 @@ def test_a_folder_of_strangers_videos_is_named_as_vbench_names_it(tmp_path):
     assert found == {"a dog runs-3.mp4": ("a dog runs", 3), "no number.mp4": ("no number", 0), "-7.mp4": ("-7", 0)}
     with pytest.raises(ValueError, match="no such folder"):
         foreign(tmp_path / "x")
+    (tmp_path / "a dog runs-03.gif").touch()
+    with pytest.raises(ValueError, match=r"a dog runs-03.gif and a dog runs-3.mp4 are both sample 3"):
+        foreign(tmp_path)
 
 
 def test_the_command_scores_a_folder(tmp_path, backbones, monkeypatch, capsys):
@@ -180,6 +192,59 @@ def test_the_command_scores_a_folder(tmp_path, backbones, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "note: a dog-1.mp4: empty file" in said and "1 without a value: empty file" in said
     assert cli.score(tmp_path, tmp_path / "long.parquet", protocol="vbench-long") == 0
+    chosen = ("temporal_flickering", "drift")
+    assert cli.score(tmp_path, tmp_path / "two.parquet", dimensions=chosen) == 0
+    two = scores.read(tmp_path / "two.parquet")
+    pd.testing.assert_frame_equal(two, table[table["metric"].isin(chosen)].reset_index(drop=True))
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        (dict(dimensions=("dynamic_degree",)), "--dimensions dynamic_degree: fast knows subject_consistency"),
+        (dict(dimensions=("drift",), protocol="vbench-long"), "--dimensions drift: fast knows"),
+        (dict(out=Path("scores.csv")), "scores.csv: the table is a .parquet file"),
+        (dict(backend="official"), "--python"),
+    ],
+)
+def test_the_command_refuses_before_it_scores(tmp_path, monkeypatch, options, why):
+    monkeypatch.delenv("VBENCH_PYTHON", raising=False)
+    write_video(tmp_path / "a dog-0.mp4", moving_square(6))
+    with pytest.raises(ValueError, match=why):
+        cli.score(tmp_path, **options)
+
+
+@pytest.mark.parametrize("protocol", ["vbench", "vbench-long"])
+def test_a_run_that_is_cut_off_keeps_what_it_scored(tmp_path, backbones, monkeypatch, protocol):
+    from eval.vbench import backbones as networks
+
+    looked = []
+
+    def background(frames):
+        if len(looked) == 2 and failing:
+            raise KeyboardInterrupt
+        looked.append(len(frames))
+        return backbones.background(frames)
+
+    monkeypatch.setattr(networks, "load", lambda *_: replace(backbones, background=background))
+    folder, out = tmp_path / "v", tmp_path / "scores.parquet"
+    for i in range(3):
+        write_video(folder / f"a dog-{i}.mp4", moving_square(6 + i))
+    failing = True
+    with pytest.raises(KeyboardInterrupt):
+        cli.score(folder, out, protocol)
+    assert set(scores.read(out)["seed"]) == {0, 1}
+    failing = False
+    (folder / "a dog-1.mp4").touch()  # newer than the table: it may have changed
+    assert cli.score(folder, out, protocol, resume=True, dimensions=("background_consistency",)) == 0
+    assert looked[2:] == [7, 8]
+    assert cli.score(folder, out, protocol, resume=True) == 0
+    assert len(looked) == 4
+    assert cli.score(folder, tmp_path / "whole.parquet", protocol) == 0
+    pd.testing.assert_frame_equal(scores.read(out), scores.read(tmp_path / "whole.parquet"))
+    looked.clear()
+    monkeypatch.setattr(networks, "load", lambda *_: replace(backbones, background=background, version="2"))
+    assert cli.score(folder, out, protocol, resume=True) == 0 and looked == [6, 7, 8]  # other networks
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of a process from Linux's /proc")

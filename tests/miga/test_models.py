@@ -9,9 +9,12 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan, UNet3DConditionModel
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from miga import models
 from miga.models import registry, weights
+from miga.models.base import Text
+from miga.models.texts import KEPT
 from miga.models.videocrafter2 import FrameTimesteps as UNetTimesteps
 from miga.models.videocrafter2 import token_ids
 from miga.models.wan import Wan21
@@ -58,6 +61,23 @@ def test_windows_of_a_batch_are_independent(model, texts):
     assert together.shape == latents.shape and together.dtype == torch.float32
     assert close(together, torch.stack(alone))
     assert not close(together[1], model.denoise(latents[1:], levels[1:], texts[0])[0], 1e-3)
+
+
+def test_what_depends_on_prompts_alone_is_computed_once(model, texts):
+    """The first call of a prompt projects it, later ones do not, and the numbers are the same."""
+    texts = [Text(t.prompt, t.positive.clone(), texts[0].negative) for t in texts]  # unknown until now
+    outputs, flops = [], []
+    for _ in range(3):
+        with FlopCounterMode(display=False) as counter:
+            outputs.append(model.denoise(*windows(model), texts))
+        flops.append(counter.get_total_flops())
+    tokens = 16 if model.family == "unet" else model.run_options.text_tokens
+    layers = [layer for part in model.text_modules() for layer in part.modules() if isinstance(layer, nn.Linear)]
+    once = sum(2 * tokens * layer.weight.numel() for layer in layers)
+    assert flops[0] - flops[1] in (2 * once, 3 * once)  # the negative prompt may be known
+    assert flops[1] == flops[2]
+    assert torch.equal(outputs[0], outputs[1])
+    assert len(model.texts.known) <= KEPT
 
 
 def test_guidance_is_the_same_in_one_call_or_two_and_counts_two(model, texts, directories):

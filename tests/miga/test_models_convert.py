@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from miga import models
 from miga.models import convert, fetch, registry
+from miga.run import PeakMemory
 from tests.miga.hub import Hub
 from tests.miga.tiny_models import randomise, word_tokenizer
 
@@ -115,6 +116,27 @@ def test_fetching_an_original_converts_it(videocrafter, checkpoint, tmp_path, mo
         "videocrafter2.json",
     ]  # no download left
     assert fetch.inventory(["videocrafter2"])[0].present
+
+
+def test_conversion_takes_the_memory_of_one_copy(videocrafter, tmp_path):
+    tensors, config, _ = videocrafter
+    text = dict(TEXT, width=512)
+    wide = {f"cond_stage_model.model.{n}": t for n, t in original_text(zeros_of(convert.open_clip_text, text)).items()}
+    path = tmp_path / "model.ckpt"
+    torch.save({"state_dict": tensors | wide}, path)
+    size = path.stat().st_size / 2**20
+    assert size > 100
+    del wide
+    memory = PeakMemory(torch.device("cpu"))
+    before = memory.read()
+    out = convert.convert("videocrafter2", path, tmp_path / "out", config | dict(text=text))
+    assert memory.read() - before < 1.5 * size
+    modes = {file.stat().st_mode & 0o777 for file in out.rglob("*") if file.is_file()}
+    assert len(modes) == 1  # the weights may be read by whoever may read the configurations
+
+
+def zeros_of(build, config):
+    return {name: torch.zeros(tensor.shape) for name, tensor in build({}, config)[0].state_dict().items()}
 
 
 def test_a_folder_that_exists_is_left_alone(checkpoint, tmp_path):

@@ -9,6 +9,7 @@ import huggingface_hub.file_download
 import pytest
 
 from miga import models
+from miga.digest import ROOT
 from miga.models import fetch, registry
 from tests.miga.hub import COMMIT, Hub
 from tests.miga.tiny_models import tiny_wan
@@ -117,3 +118,10 @@ def test_inventory(hub):
     folder = fetch.fetch(NAME, lambda line: None)
     (after,) = fetch.inventory([NAME])
     assert after.present and after.remedy == "" and after.folder == folder and 0 < after.gigabytes < 0.01
+
+
+def test_models_in_folders_of_their_own_need_no_download(tmp_path, published):
+    text = (ROOT / "config/suites/sprites.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(text.replace("model: sprites-unet", f"model: {published}"))
+    assert fetch.needed_by(str(tmp_path / "mine.yaml")) == []
+    assert fetch.needed_by("paper") == ["videocrafter2", "wan2.1-1.3b", "dino-vitb16"]

@@ -67,3 +67,12 @@ def test_a_call_on_more_frames_than_the_window_counts_as_several(suite):
     experiment = config.load_experiment(str(suite), ROOT)
     passes, _ = plan.cost(experiment, "mine", "direct")
     assert passes == [2 * 16 * 20 / 8] * 2  # guided, levels, windows
+
+
+def test_paper_lite_is_as_much_as_a_day_holds():
+    lite, paper = (config.load_experiment(name, ROOT) for name in ("paper-lite", "paper"))
+    (base,) = lite.suite.bases
+    assert lite.entries == paper.entries and lite.suite.bases[base].params == paper.suite.bases[base].params
+    most = sum(plan.cost(lite, base, entry)[0][1] for entry in lite.entries)
+    hours = most * lite.suite.bases[base].seconds_per_call / 3600  # of one prompt
+    assert {len(lite.videos_of(entry)) for entry in lite.entries} == {24 // hours}

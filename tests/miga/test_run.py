@@ -53,6 +53,12 @@ def test_video_and_sidecar(tmp_path, model):
     assert [event["number"] for event in facts["trace"]["clip"]] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("family, port", [("unet", False), ("transformer", True)])
+def test_a_port_of_ours_says_so(family, port, tmp_path, model):
+    model.family = family
+    assert make(model, job(tmp_path, method="fifo_diffusion"))["port"] is port
+
+
 def test_several_prompts_follow_each_other(tmp_path, model):
     one, two = ({"method": "fifo_diffusion", "frames": 12, "then": then} for then in ((), ("a dog",)))
     facts = [make(model, job(tmp_path / str(i), **asked)) for i, asked in enumerate((one, two))]

@@ -55,6 +55,13 @@ def test_the_last_ddim_level_is_the_identity_and_says_so():
     assert FlowUniPC(10).finished == -1
 
 
+@pytest.mark.parametrize("asked, taken, last", [(50, 50, 981), (4, 4, 751), (64, 67, 991), (6, 7, 997)])
+def test_the_strided_grid_is_that_of_videocrafter(asked, taken, last):
+    """`range(0, 1000, 1000 // asked)`, plus one: more steps than asked for where those do not divide 1000."""
+    solver = DDIM(asked, grid="strided")
+    assert (solver.num_levels, len(solver.timesteps), solver.timesteps[-1].item()) == (taken, taken, last)
+
+
 def test_unipc_reaches_the_clean_frame_of_a_straight_flow():
     """A constant velocity is solved exactly at every order."""
     solver = FlowUniPC(9)

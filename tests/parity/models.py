@@ -24,26 +24,35 @@ from miga.models.wan import FrameTimesteps
 from miga.noise import ReplayNoise
 from miga.sampling import sample_clip
 from miga.solvers import DDIM, FlowUniPC, scaled_linear_alphas
-from tests.parity.check import Check, compare
+from tests.parity.check import Check, Stored, compare
 
-Arrays = dict[str, Tensor]
+RAMP = 400  # timesteps over which VideoCrafter's scale array falls; its code knows no other number
 
 
-def replay(case: str, folder: Path) -> Iterator[Check]:
+def replay(case: str, folder: Path) -> list[Check]:
     about = json.loads((folder / f"{case}.json").read_text())
     if case.startswith("tokenizer"):
-        return tokenizer(about)
-    tensors = load_file(folder / f"{case}.safetensors")
-    stored = {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
+        return list(tokenizer(about))
     replays = dict(vc2=videocrafter2, wan=wan, solvers_ddim=ddim, solvers_unipc=unipc)
-    run = next(run for start, run in replays.items() if case.startswith(start))
+    run = next((run for start, run in replays.items() if case.startswith(start)), None)
+    if run is None:
+        raise ValueError(f"a case of the set 'models' is called {', '.join(replays)} or tokenizer, not {case}")
+    tensors = load_file(folder / f"{case}.safetensors")
+    stored = Stored({name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()})
     with torch.inference_mode():
-        return iter(list(run(about, stored, folder)))
+        return [*run(about, stored, folder), *stored.unread()]
+
+
+def said(about: dict, name: str, pattern: str) -> list[int] | None:
+    """The numbers that the json's table of arrays gives for one of them: `pattern` finds their list in its meaning."""
+    match = re.search(pattern, about["arrays"].get(name, {}).get("meaning", ""))
+    return match and [int(number) for number in match[1].split(",")]
 
 
 def tokenizer(about: dict) -> Iterator[Check]:
     pairs = [pair for pair in about["pairs"] if not pair.get("optional")]
-    ids = token_ids(convert.clip_tokenizer(), [pair["text"] for pair in pairs])
+    tokenizer = convert.clip_tokenizer(about["settings"]["context_length"])
+    ids = token_ids(tokenizer, [pair["text"] for pair in pairs])
     wanted = torch.zeros_like(ids)
     for row, pair in zip(wanted, pairs, strict=True):
         row[: len(pair["ids"])] = torch.tensor(pair["ids"])
@@ -53,7 +62,7 @@ def tokenizer(about: dict) -> Iterator[Check]:
 # --- VideoCrafter2 ---
 
 
-def videocrafter2(about: dict, stored: Arrays, folder: Path) -> Iterator[Check]:
+def videocrafter2(about: dict, stored: Stored, folder: Path) -> Iterator[Check]:
     params, settings = about["yaml_config"]["params"], about["settings"]
     config = dict(
         unet=params["unet_config"]["params"],
@@ -66,38 +75,43 @@ def videocrafter2(about: dict, stored: Arrays, folder: Path) -> Iterator[Check]:
         directory = convert.convert("videocrafter2", source, Path(scratch, "model"), config)
         run = settings["run"]
         height, width = (8 * side for side in stored["run.x_T"].shape[-2:])
-        options = dict(height=height, width=width, num_levels=run["steps"], eta=run["eta"], device="cpu", dtype="fp32")
-        models = {fps: load(directory, fps_condition=fps, **options) for fps in settings["fps_values"]}
+        rescale = (params["scale_b"], RAMP) if params["use_scale"] else None
+        options = dict(height=height, width=width, num_levels=run["steps"], eta=run["eta"], rescale=rescale)
+        options |= dict(device="cpu", dtype="fp32")
+        models = {fps: load(directory, fps_condition=fps, **options) for fps in {*settings["fps_values"], run["fps"]}}
         model = models[run["fps"]]
         yield from clip_tower(model, settings["prompts"], stored)
         yield from fps_embeddings(model, directory, stored)
-        yield from unets(models, stored)
+        yield from unets(models, about, stored)
         yield from first_stage(model, stored)
         yield from base_run(model, run, stored)
 
 
-def clip_tower(model: BaseModel, prompts: list[str], stored: Arrays) -> Iterator[Check]:
+def clip_tower(model: BaseModel, prompts: list[str], stored: Stored) -> Iterator[Check]:
     texts = model.encode(prompts)
+    ids = token_ids(convert.clip_tokenizer(stored["text.ids"].shape[1]), prompts)
+    yield compare("text.ids", ids, stored["text.ids"])
     yield compare("text.embedding", torch.stack([text.positive for text in texts]), stored["text.embedding"], 1e-4)
     yield compare("text.embedding, unconditional", texts[0].negative, stored["text.embedding"][-1], 1e-4)
     random = torch.stack(model.embed_ids(stored["text.random_ids"]))
     yield compare("text.random_embedding", random, stored["text.random_embedding"], 1e-4)
 
 
-def fps_embeddings(model: BaseModel, directory: Path, stored: Arrays) -> Iterator[Check]:
-    for name, wanted in stored.items():
+def fps_embeddings(model: BaseModel, directory: Path, stored: Stored) -> Iterator[Check]:
+    for name in stored:
         if match := re.fullmatch(r"unet\.fps_embedding_(\d+)", name):
             added = fps_vector(model.denoiser, load_file(directory / FPS_EMBEDDING), int(match[1]))
-            yield compare(name, added, wanted, 1e-6)
+            yield compare(name, added, stored[name], 1e-6)
 
 
-def unets(models: dict[int, BaseModel], stored: Arrays) -> Iterator[Check]:
+def unets(models: dict[int, BaseModel], about: dict, stored: Stored) -> Iterator[Check]:
     context, times = stored["unet.single.context"], stored["unet.single.t"]
-    for name, wanted in stored.items():
-        match = re.fullmatch(r"unet\.(single|frames|frames_b2|F\d+)\.eps(?:_fps(\d+))?", name)
+    for name in stored:
+        match = re.fullmatch(r"unet\.(\w+)\.eps(?:_fps(\d+))?", name)
         if match is None:
             continue
-        kind, fps = match[1], int(match[2] or (24 if match[1] == "frames_b2" else 8))
+        kind = match[1]
+        fps = int(match[2]) if match[2] else said(about, name, r"fps = (\d+)")[0]
         x = stored[f"unet.{kind}.x"].transpose(1, 2)
         if kind == "single":
             t, text = times[:, None].expand(x.shape[:2]), context
@@ -106,10 +120,10 @@ def unets(models: dict[int, BaseModel], stored: Arrays) -> Iterator[Check]:
         else:
             t, text = times[1].expand(x.shape[:2]), context[1:2]
         output = models[fps].forward(x, t, list(text)).transpose(1, 2)
-        yield compare(name, output, wanted, 1e-4)
+        yield compare(name, output, stored[name], 1e-4)
 
 
-def first_stage(model: BaseModel, stored: Arrays) -> Iterator[Check]:
+def first_stage(model: BaseModel, stored: Stored) -> Iterator[Check]:
     scale = model.vae.config.scaling_factor
     frames = stored["vae.video"][0].transpose(0, 1)
     posterior = model.vae.encode(frames).latent_dist
@@ -122,7 +136,7 @@ def first_stage(model: BaseModel, stored: Arrays) -> Iterator[Check]:
     yield compare("vae.decoded", torch.cat(decoded), stored["vae.decoded"], 1e-4)
 
 
-def base_run(model: BaseModel, run: dict, stored: Arrays) -> Iterator[Check]:
+def base_run(model: BaseModel, run: dict, stored: Stored) -> Iterator[Check]:
     yield compare("run.timesteps", model.solver.timesteps, stored["run.timesteps"])
     text = Text("", stored["text.embedding"][0], stored["text.embedding"][-1])
     draws = iter(stored["run.noise"][:, 0])
@@ -145,7 +159,7 @@ def base_run(model: BaseModel, run: dict, stored: Arrays) -> Iterator[Check]:
 # --- Wan2.1 ---
 
 
-def wan(about: dict, stored: Arrays, folder: Path) -> Iterator[Check]:
+def wan(about: dict, stored: Stored, folder: Path) -> Iterator[Check]:
     settings = about["settings"]
     parts = dict(
         transformer=(convert.wan_transformer, "dit"), vae=(convert.wan_vae, "vae"), text_encoder=(convert.umt5, "umt5")
@@ -162,18 +176,18 @@ def wan(about: dict, stored: Arrays, folder: Path) -> Iterator[Check]:
         )
         options = dict(text_tokens=settings["dit"]["text_len"], device="cpu", dtype="fp32")
         models = {head: load(directory, head=head, **options) for head in ("frame", "first")}
-        yield from transformers(models, stored)
+        yield from transformers(models, about, stored)
         yield from causal_vae(models["frame"], stored)
         texts = models["frame"].embed_ids(stored["umt5.ids"].long(), stored["umt5.mask"].long())
         for number, text in enumerate(texts):
             yield compare(f"umt5.embedding_{number}", text, stored[f"umt5.embedding_{number}"], 1e-4)
 
 
-def transformers(models: dict[str, BaseModel], stored: Arrays) -> Iterator[Check]:
-    contexts = [stored[f"dit.context_{i}"] for i in range(2)]
+def transformers(models: dict[str, BaseModel], about: dict, stored: Stored) -> Iterator[Check]:
+    contexts = [stored[name] for name in sorted(stored) if name.startswith("dit.context_")]
     times = stored["dit.single.t"]
-    yield compare("dit.sinusoid_fp64", sinusoids(stored["dit.sinusoid_fp64"]), stored["dit.sinusoid_fp64"], 1e-6)
-    for name, wanted in stored.items():
+    yield sinusoids("dit.sinusoid_fp64", about, stored)
+    for name in stored:
         match = re.fullmatch(r"dit\.(\w+)\.v(?:_head_(frame|first))?", name)
         if match is None:
             continue
@@ -186,19 +200,19 @@ def transformers(models: dict[str, BaseModel], stored: Arrays) -> Iterator[Check
         else:
             t, text = stored[f"dit.{kind}.t"][None], contexts[:1]
         output = models[head].forward(x, t, text).transpose(1, 2)
-        if kind == "full":
-            output = output[..., ::6, ::8]
-        yield compare(name, output, wanted, 3e-5)
+        wanted = stored[name]
+        rows, columns = (mine // kept for mine, kept in zip(output.shape[-2:], wanted.shape[-2:], strict=True))
+        yield compare(name, output[..., ::rows, ::columns], wanted, 3e-5)  # of the full size only some are stored
 
 
-def sinusoids(like: Tensor) -> Tensor:
-    """The sinusoid of the timesteps that the README lists, as the transformer's embedder computes it."""
-    times = torch.tensor([0, 1, 92, 500, 877, 999])
-    projection = Timesteps(like.shape[1], flip_sin_to_cos=True, downscale_freq_shift=0)
-    return FrameTimesteps.sinusoid(None, projection, (times,), projection(times))
+def sinusoids(name: str, about: dict, stored: Stored) -> Check:
+    """The sinusoid of the timesteps that the table of arrays lists, as the transformer's embedder computes it."""
+    times = torch.tensor(said(about, name, r"t = ([\d, ]+\d)"))
+    projection = Timesteps(stored[name].shape[1], flip_sin_to_cos=True, downscale_freq_shift=0)
+    return compare(name, FrameTimesteps.sinusoid(None, projection, (times,), projection(times)), stored[name], 1e-6)
 
 
-def causal_vae(model: BaseModel, stored: Arrays) -> Iterator[Check]:
+def causal_vae(model: BaseModel, stored: Stored) -> Iterator[Check]:
     mean, std = model.statistics()
     for name, video in (
         ("vae.encoded", stored["vae.video"]),
@@ -216,22 +230,22 @@ def causal_vae(model: BaseModel, stored: Arrays) -> Iterator[Check]:
 # --- solvers ---
 
 
-def ddim(about: dict, stored: Arrays, folder: Path) -> Iterator[Check]:
-    scale = stored["scale_arr"]
+def ddim(about: dict, stored: Stored, folder: Path) -> Iterator[Check]:
+    scale, alphas = stored["scale_arr"], stored["alphas_cumprod"]
     rescale = (float(scale[-1]), int((scale != scale[-1]).sum()) + 1)
-    yield compare("alphas_cumprod", torch.from_numpy(scaled_linear_alphas()), stored["alphas_cumprod"], 1e-6)
+    start, end = re.search(r"([\d.]+?)\.\.([\d.]+)", about["settings"]["schedule"]).groups()
+    cumulative = scaled_linear_alphas(float(start), float(end), len(alphas))
+    yield compare("alphas_cumprod", torch.from_numpy(cumulative), alphas, 1e-6)
+    grids = dict(vc="strided", miga_vc="linspace", fifo_vc="linspace")
     for name, grid in about["settings"]["grids"].items():
-        kind = "strided" if grid["copy"] == "vc" else "linspace"
         for eta in about["settings"]["etas"]:
-            solver = DDIM(grid["asked_steps"], eta, kind, rescale=rescale)
+            solver = DDIM(grid["asked_steps"], eta, grids[grid["copy"]], cumulative, rescale)
             prefix = f"{name}.eta{eta:g}"
             yield compare(f"{prefix}.sigmas", solver.table["sigma"], stored[f"{prefix}.sigmas"], 1e-6)
             levels = torch.tensor(grid["step_indices"])
             yield from ddim_steps(solver, f"{prefix}.base", levels, stored)
-            for call in range(2):
-                if f"{prefix}.frames{call}.index" in stored:
-                    levels = stored[f"{prefix}.frames{call}.index"]
-                    yield from ddim_steps(solver, f"{prefix}.frames{call}", levels, stored)
+            for call in [key for key in stored if re.match(rf"{re.escape(prefix)}\.frames\d+\.index", key)]:
+                yield from ddim_steps(solver, call.removesuffix(".index"), stored[call], stored)
         columns = dict(alphas="alpha", alphas_prev="alpha_prev", scale="kappa", scale_prev="kappa_prev")
         yield compare(f"{name}.timesteps", solver.timesteps, stored[f"{name}.timesteps"])
         for theirs, ours in columns.items():
@@ -246,7 +260,7 @@ def frames(array: Tensor) -> Tensor:
     return array[0].transpose(0, 1)
 
 
-def ddim_steps(solver: DDIM, prefix: str, levels: Tensor, stored: Arrays) -> Iterator[Check]:
+def ddim_steps(solver: DDIM, prefix: str, levels: Tensor, stored: Stored) -> Iterator[Check]:
     """One step of frames at a level each, or of whole clips (first axis) at a level each with the dynamic rescale."""
     base = prefix.endswith("base")
     flat = (lambda a: a[:, 0].transpose(1, 2).flatten(0, 1)) if base else frames
@@ -257,7 +271,7 @@ def ddim_steps(solver: DDIM, prefix: str, levels: Tensor, stored: Arrays) -> Ite
     yield compare(f"{prefix}.x0", stepped.clean, x0, 3e-5)
 
 
-def unipc(about: dict, stored: Arrays, folder: Path) -> Iterator[Check]:
+def unipc(about: dict, stored: Stored, folder: Path) -> Iterator[Check]:
     settings = about["settings"]
     schedules = {name: s for name, s in settings["schedules"].items() if "steps" in s}
     solvers = {name: FlowUniPC(s["steps"], s["shift"]) for name, s in schedules.items()}
@@ -279,7 +293,7 @@ def dtype_of(precision: str) -> torch.dtype:
     return dict(f32=torch.float32, f64=torch.float64)[precision]
 
 
-def trajectory(solver: FlowUniPC, prefix: str, precision: str, tolerance: float, stored: Arrays) -> Iterator[Check]:
+def trajectory(solver: FlowUniPC, prefix: str, precision: str, tolerance: float, stored: Stored) -> Iterator[Check]:
     sample = frames(stored[f"{prefix}.x_start"]).to(dtype_of(precision))
     history, samples, corrected = solver.fresh(sample), [], []
     for step, v in enumerate(stored[f"{prefix}.v"]):
@@ -292,7 +306,7 @@ def trajectory(solver: FlowUniPC, prefix: str, precision: str, tolerance: float,
         yield compare(f"{prefix}.{name}_{precision}", torch.stack(ours).transpose(1, 2)[:, None], wanted, tolerance)
 
 
-def per_frame(solver: FlowUniPC, precision: str, tolerance: float, stored: Arrays) -> Iterator[Check]:
+def per_frame(solver: FlowUniPC, precision: str, tolerance: float, stored: Stored) -> Iterator[Check]:
     """Replay the log; calls of one iteration that follow each other are one step of several frames."""
     log = {name: stored[f"per_frame.{name}"] for name in ("kind", "iteration", "frame", "step", "order")}
     v, noise = (stored[f"per_frame.{name}"][:, :, 0].to(dtype_of(precision)) for name in ("v", "noise"))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.parity.__main__ import cases, main, replay_case
+from tests.parity.check import Stored
 
 HERE = Path(__file__).parent
 ROOTS = [HERE / "golden", HERE.parents[2] / "shared" / "golden"]  # a case of both is replayed once
@@ -40,3 +41,9 @@ def test_what_nobody_can_replay_fails(tmp_path, capsys, name, content):
 
 def test_a_folder_without_sets_fails(tmp_path):
     assert main([str(tmp_path)]) == main([str(tmp_path / "nowhere")]) == 1
+
+
+def test_an_array_that_nobody_compares_fails():
+    stored = Stored(dict(seen=1, missed=2))
+    assert stored["seen"] == 1
+    assert [(check.quantity, check.passed) for check in stored.unread()] == [("missed", False)]

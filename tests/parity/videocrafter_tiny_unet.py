@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from miga.models.convert import FPS_RULES, lvdm_unet, rename
 from miga.models.videocrafter2 import FrameTimesteps, fps_vector
-from tests.parity.check import Check, compare
+from tests.parity.check import Check, Stored, compare
 
 TOLERANCE = 1e-4
 
@@ -48,12 +48,12 @@ def tiny_unet(folder: Path, fps: int | None = None) -> UNet3DConditionModel:
 @torch.inference_mode()
 def replay(case: str, folder: Path) -> list[Check]:
     settings = json.loads((folder / f"{case}.json").read_text())["settings"]
-    stored = load_file(folder / f"{case}.safetensors")
+    stored = Stored(load_file(folder / f"{case}.safetensors"))
     x, context = stored["x"].float(), stored["context"].float()
     unets = dict(converted=convert(folder))
     if (folder / "diffusers").is_dir():
         unets["stored"] = tiny_unet(folder)
-    return list(forwards(unets, x, context, settings["timestep"], stored["eps"]))
+    return [*forwards(unets, x, context, settings["timestep"], stored["eps"]), *stored.unread()]
 
 
 def forwards(unets, x, context, timestep, wanted) -> Iterator[Check]:

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from miga import run
 from miga.config import load_experiment
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +46,21 @@ def test_every_shipped_suite_has_a_dag(suite, tmp_path):
         found
     )
     assert found["generate"] >= found["score"] >= 7
+
+
+def test_fetch_is_a_target_that_says_what_it_gets(tmp_path):
+    done = snakemake("fetch", config=["suite=sprites"], folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sprites-unet comes with this package" in done.stderr
+    assert set(jobs(snakemake("-n", "fetch", config=["suite=paper"], folder=tmp_path))) == {"fetch"}
+
+
+def test_memory_and_time_are_measured_once_a_length(tmp_path):
+    experiment = load_experiment("sprites", ROOT)
+    found = jobs(snakemake("-n", config=["suite=sprites"], folder=tmp_path))
+    wanted = experiment.suite.lengths
+    assert found["length"] == len(wanted.frames) * len(wanted.methods) * len(experiment.suite.bases)
+    assert found["lengths"] == 1
 
 
 def test_shards_are_of_the_size_asked(tmp_path):
@@ -93,6 +110,17 @@ def test_an_unknown_method_or_parameter_is_found_before_the_dag(tmp_path):
     ):
         done = _with_entry(methods, text)
         assert done.returncode == 1 and sentence in done.stdout + done.stderr
+
+
+def test_an_unknown_metric_is_found_before_the_dag(tmp_path):
+    suite = yaml.safe_load((ROOT / "config/suites/sprites.yaml").read_text())
+    suite["prompts"]["vbench"]["metrics"] = ["subject_consistensy"]
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(suite))
+    with pytest.raises(
+        ValueError, match=r"unknown metric .* 'subject_consistensy': did you mean 'subject_consistency'"
+    ):
+        run.check(load_experiment(str(path), ROOT))
 
 
 def _with_entry(folder, text):

@@ -85,6 +85,57 @@ rule plots:
         "../scripts/plots.py"
 
 
+# A process of its own, since peaks of one process add up, and alone on the machine, since times are compared.
+rule length:
+    input:
+        weights=weights_of,
+    output:
+        f"{OUT}/{{base}}/{{entry}}/length-{{frames}}.json",
+    log:
+        f"{OUT}/logs/{{base}}/{{entry}}/length-{{frames}}.log",
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=GPU,
+        mem_mb=1500,
+    params:
+        base=lambda wildcards: model_of(wildcards.base),
+        entry=lambda wildcards: ROWS[wildcards.entry].model_dump(),
+        prompt=next(iter(EXPERIMENT.prompts.values()))[0].prompt,
+        code=lambda wildcards: code_digest(
+            "miga.measure", "miga.models", MODULES[ROWS[wildcards.entry].method]
+        ),
+    script:
+        "../scripts/length.py"
+
+
+rule lengths:
+    input:
+        measured=[
+            f"{OUT}/{base}/{entry}/length-{frames}.json"
+            for base, entry, frames in EXPERIMENT.lengths()
+        ],
+        scores=rules.scores.output[0],
+        manifests=manifests_of(*EVERY_ROW),
+    output:
+        report(
+            expand(f"{OUT}/plots/lengths.{{kind}}", kind=PICTURES),
+            caption="../report/lengths.rst",
+            category="Plots",
+            labels={"plot": "lengths"},
+        ),
+    log:
+        f"{OUT}/logs/lengths.log",
+    conda:
+        "../../environment.yml"
+    params:
+        entries=list(EXPERIMENT.entries),
+        code=code_digest("eval.plots"),
+    script:
+        "../scripts/lengths.py"
+
+
 rule leaderboard:
     input:
         scores=rules.scores.output[0],

@@ -55,11 +55,11 @@ PLOTS = [
     "drift",
     "consistency_motion",
     "cost_quality",
-    "memory",
     "levels",
     "reflection",
     "foresight",
 ]
+PLOTS_OF_LENGTH = ["lengths"] * bool(EXPERIMENT.lengths())
 OUT = f"{CONFIG.results}/{EXPERIMENT.name}"
 
 
@@ -134,8 +134,9 @@ def scoring_digest():
     return code_digest(
         "eval.vbench.score",
         "eval.scores",
-        "miga.sprites.reader",
-        "miga.sprites.interpolator",
+        *{"sprites": ("miga.sprites.reader", "miga.sprites.interpolator"), "vbench": ("eval.vbench.backbones",)}[
+            SUITE.backbones
+        ],
     )
 
 
@@ -154,7 +155,7 @@ def ablation_files(*ablations):
 def everything():
     return [
         *written(*TABLES, folder="tables", kinds=TEXTS),
-        *written(*PLOTS, folder="plots", kinds=PICTURES),
+        *written(*PLOTS, *PLOTS_OF_LENGTH, folder="plots", kinds=PICTURES),
         *ablation_files(*SUITE.ablations),
         *(
             written("narrlv", folder="tables", kinds=TEXTS)

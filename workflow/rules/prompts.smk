@@ -1,3 +1,21 @@
+localrules:
+    fetch,
+
+
+# `snakemake fetch`: all that the suite must have from elsewhere, before it runs; on the machine with the network.
+rule fetch:
+    log:
+        f"{OUT}/logs/fetch.log",
+    conda:
+        "../../environment.yml"
+    params:
+        suite=cfg.choose_suite(CONFIG.suite)[0],
+        backbones=SUITE.backbones,
+        stories=[s.file for s in SUITE.prompts.values() if not Path(s.file).suffix],
+    script:
+        "../scripts/fetch.py"
+
+
 rule prompts:
     output:
         f"{OUT}/prompts.json",

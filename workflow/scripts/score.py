@@ -11,6 +11,5 @@ from eval import scores
 from eval.vbench.score import score_videos
 
 metrics = snakemake.params.metrics
-table = score_videos(videos_of(snakemake.input, metrics), load(snakemake.params.backbones))
-wanted = [metric in metrics[prompt] for metric, prompt in zip(table["metric"], table["prompt_id"], strict=True)]
-scores.write(table[wanted], snakemake.output[0])
+videos, backbones = videos_of(snakemake.input, metrics), load(snakemake.params.backbones)
+scores.write(score_videos(videos, backbones, metrics=metrics), snakemake.output[0])

@@ -12,8 +12,8 @@ from eval import scores, tables
 
 params = snakemake.params
 table, facts = scores.read(snakemake.input.scores), facts_of(snakemake.input.manifests)
-common = dict(entries=params.entries, notes=[params.note])
-estimated = dict(common, scores=table, facts=facts, columns=tables.MAIN, resamples=params.resamples)
+common = dict(entries=params.entries, notes=[params.note], resamples=params.resamples)
+estimated = dict(common, scores=table, facts=facts, columns=tables.MAIN)
 
 main = tables.comparison("vbench", f"{params.title}: metrics of VBench", **estimated)
 if snakemake.input.paper:

@@ -1,0 +1,20 @@
+"""Model calls, seconds a frame and peak memory of one entry on one base model at one length."""
+
+from start import start
+
+start(snakemake)
+
+from pathlib import Path
+
+from miga import models
+from miga.files import write_json
+from miga.lease import lease_gpu
+from miga.measure import measure
+from miga.run import configure
+
+params, wildcards = snakemake.params, snakemake.wildcards
+method, config = configure(params.entry["method"], params.entry["params"])
+with lease_gpu():
+    model = models.load(params.base["model"], **params.base["params"])
+    found = measure(model, method, config, model.encode([params.prompt]), int(wildcards.frames))
+write_json(Path(snakemake.output[0]), dict(base=wildcards.base, entry=wildcards.entry, **found))

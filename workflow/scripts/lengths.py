@@ -1,0 +1,17 @@
+"""The plot of peak memory and seconds a frame against length."""
+
+from start import start
+
+start(snakemake)
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from videos import facts_of
+
+from eval import plots, scores
+
+table, facts = scores.read(snakemake.input.scores), facts_of(snakemake.input.manifests)
+measured = pd.DataFrame([json.loads(Path(path).read_text()) for path in snakemake.input.measured])
+plots.lengths(table, facts, Path(snakemake.output[0]).with_suffix(""), snakemake.params.entries, measured)
