@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from miga import run
 from miga.attention import PROCESSORS, attention, denoise_with, temporal_attention
 from tests.baselines.free_models import FAMILIES, sample, text_of, tiny
 
@@ -85,6 +86,15 @@ def test_any_number_of_frames_is_finite_reproducible_and_leaves_the_network_alon
     assert state(model) == before
     again = sample(method, model, 11, stride=2) if method != "freelong" else sample(method, model, 11, noise_stride=2)
     assert torch.equal(video, again)
+
+
+@pytest.mark.parametrize(("method", "port"), [("freenoise", True), ("direct", False)])
+def test_a_sidecar_says_whether_the_port_is_ours(method, port, tmp_path):
+    job = run.Job(
+        suite="s", base="b", entry="e", method=method, prompt_id="p", prompt="a", seed=1, frames=5,
+        params=dict(stride=1) if port else {}, video=tmp_path / "p" / "seed-1.mp4",
+    )  # fmt: skip
+    assert run.generate(job, tiny("transformer"), [text_of("a")])["port"] is port
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from eval import plots, tables
+from eval import leaderboard, plots, tables
 from eval.cards import METRICS, OVERALL, VBENCH
 from eval.scores import read_sidecars
 from tests.eval.conftest import ENTRIES, made_up_scores, made_up_sidecars
@@ -98,6 +98,27 @@ def test_differences_are_bold_where_certain(scores, facts):
     assert [row.entry for row in found.rows] == [entry for entry in ENTRIES if entry != "miga"]
     gap = {row.entry: row.cells["overall"] for row in found.rows}
     assert gap["fifo_diffusion"].best and gap["fifo_diffusion"].estimate.mean > 0 > gap["static"].estimate.mean
+
+
+def test_a_port_of_ours_is_marked_on_its_base_model_in_every_table_and_format(tmp_path):
+    scores = made_up_scores(3, 1, bases=("sprites-unet", "sprites-wan"))
+    facts = read_sidecars(made_up_sidecars(tmp_path, scores))
+    facts["port"] = (facts["base"] == "sprites-wan") & (facts["entry"] == "freelong")
+    words, names = {"freelong": "all steps"}, ["miga", "freelong"]
+    for found, name in (
+        (tables.comparison("t", "t", scores, facts, [OVERALL], names, resamples=100), "FreeLong"),
+        (tables.comparison("t", "t", scores, facts, [OVERALL], names, words, resamples=100), "all steps"),
+        (tables.differences("t", "t", scores, facts, "miga", [OVERALL], names, resamples=100), "MIGA − FreeLong"),
+        (tables.cost(facts, names), "FreeLong"),
+    ):
+        frame = tables.to_frame(found)
+        assert frame.loc[frame["port"], ["base", "entry"]].to_numpy().tolist() == [["sprites-wan", "freelong"]]
+        markdown, latex = tables.to_markdown(found), tables.to_latex(found)
+        assert markdown.count(f"{name} †") == 1 and latex.count(r"\rlap{$^\dagger$}") == 1
+        assert all("our port to this base model" in text for text in (markdown, latex))
+    assert "†" not in tables.to_markdown(tables.cost(facts, ["miga"]))
+    board = leaderboard.build(scores, facts, "2026-01-31", resamples=100)
+    assert set(board.loc[board["port"], "entry"] + board.loc[board["port"], "base"]) == {"freelongsprites-wan"}
 
 
 def test_cost_comes_from_the_sidecars(facts):
