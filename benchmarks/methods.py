@@ -26,7 +26,7 @@ def original_calls(name: str, num_latents: int, window: int, levels: int) -> int
     """Forwards of the released code for as many latents: 2 a guided window, base clip included."""
     if methods.get(name).card.length == "finite":
         return 2 * levels
-    if levels % window:  # the original has n windows of levels
+    if levels % window or window % 2:  # the original has n windows of levels, and an even window
         return None
     partitions, iterations = levels // window, num_latents + levels - window
     if name == "fifo_diffusion":  # 2N + 2R (V + N - f), R = 2n windows

@@ -60,6 +60,8 @@ def injected(
         raise ValueError(
             f"freenoise takes one prompt, or two on a UNet: asked for {len(texts)} on {model.name!r}, a {model.family}"
         )
+    if frames < 2:
+        raise ValueError("freenoise cannot move from one prompt to the other in a single latent frame: ask for more")
     first, second = (text.positive.to(model.device, model.dtype) for text in texts)
     mixed, second = interpolated(first, second, frames, config.hold), second.expand(frames, -1, -1)
     text = texts[0]

@@ -20,7 +20,8 @@ class TextCache:
     """Lets modules that read a batch of prompts compute each prompt once; attach once to an instance.
 
     Prompts are told apart by their embeddings' identity, and computed one by one, so that a result does not depend on
-    which others were in the batch. Outside `of` the modules are as they were.
+    which others were in the batch. Outside `of` the modules are as they were, and inside for a batch of another size: a
+    method may give each frame a text of its own.
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
@@ -39,7 +40,7 @@ class TextCache:
             self.rows = None
 
     def outputs(self, compute: Callable, prompts: Float[Tensor, "b tokens c"]) -> Float[Tensor, "b tokens d"]:
-        if self.rows is None:
+        if self.rows is None or len(prompts) != len(self.rows):
             return compute(prompts)
         outputs = []
         for number, row in enumerate(self.rows):

@@ -126,3 +126,8 @@ def test_the_same_prompt_twice_is_that_prompt():
 def test_more_prompts_than_the_method_has_a_rule_for_are_refused(family, count):
     with pytest.raises(ValueError, match=f"one prompt, or two on a UNet: asked for {count}"):
         sample("freenoise", tiny(family), 8, ("a",) * count, stride=2)
+
+
+def test_two_prompts_in_one_frame_are_refused():
+    with pytest.raises(ValueError, match="in a single latent frame: ask for more"):
+        sample("freenoise", tiny("unet"), 1, ("a", "b"))
