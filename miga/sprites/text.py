@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections import Counter
+from itertools import pairwise
 
 import numpy as np
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
 from miga.sprites import world
@@ -24,14 +25,28 @@ def vocabulary() -> list[str]:
 
 
 def _merges() -> list[tuple[str, str]]:
-    """Byte-pair merges, in order, that make one token of every word of the vocabulary."""
-    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.BpeTrainer(vocab_size=2000, end_of_word_suffix="</w>", min_frequency=1, show_progress=False)
-    tokenizer.train_from_iterator(vocabulary(), trainer)
-    state = json.loads(tokenizer.to_str())["model"]
-    return [tuple(pair) for pair in state["merges"]]
+    """Byte-pair merges, in order, that make one token of every word of the vocabulary.
+
+    The most frequent pair first, and the first in the alphabet of several: the trainer of `tokenizers` picks any, and a
+    training that was resumed would read its captions with other ids.
+    """
+    words = [(*word[:-1], f"{word[-1]}</w>") for word in vocabulary()]
+    merges = []
+    while any(len(word) > 1 for word in words):
+        counts = Counter(pair for word in words for pair in pairwise(word))
+        merges.append(min(counts, key=lambda pair: (-counts[pair], pair)))
+        words = [_merge(word, merges[-1]) for word in words]
+    return merges
+
+
+def _merge(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    parts: list[str] = []
+    for part in word:
+        if parts and (parts[-1], part) == pair:
+            parts[-1] += part
+        else:
+            parts.append(part)
+    return tuple(parts)
 
 
 def new_clip_tokenizer() -> CLIPTokenizer:

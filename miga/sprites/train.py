@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL, UNet3DConditionModel
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from miga.sprites import reader, wan, world
 from miga.sprites.fitting import Schedule, fit
@@ -367,7 +367,8 @@ def _train_reader(folder: Path, steps: int | None, device: str, seed: int, shipp
 
 
 def _train_sprites_unet(folder: Path, steps: int | None, device: str, seed: int, shipped: bool) -> None:
-    folder, tokenizer, weights = folder / "sprites-unet", new_clip_tokenizer(), WEIGHTS / "sprites-unet"
+    folder, weights = folder / "sprites-unet", WEIGHTS / "sprites-unet"
+    tokenizer = CLIPTokenizer.from_pretrained(weights, subfolder="tokenizer") if shipped else new_clip_tokenizer()
     folder.mkdir(exist_ok=True)
     vae = shipped_vae(weights, device) if shipped else finished_vae(folder, seed, device)
     decay = 0.75 if shipped else 0.25  # weights that are good already lose by a high rate
