@@ -84,7 +84,7 @@ def comparison(scores, facts, path: str | Path, entries=None, columns: Sequence[
                 axis.tick_params(axis="y", length=0, labelleft=axis is line[0])
                 axis.locator_params(axis="x", nbins=4)
             _name_base(line[0], base, bases)
-        figure.subplots_adjust(wspace=0.14, hspace=0.45)
+        figure.subplots_adjust(wspace=0.14, hspace=0.3)
     return _written(path)
 
 
