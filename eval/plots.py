@@ -91,9 +91,10 @@ def comparison(scores, facts, path: str | Path, entries=None, columns: Sequence[
 def drift(scores, facts, path: str | Path, entries=None) -> list[Path]:
     """Similarity to the first window against time, mean over videos with the band of the mean over prompts."""
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
-    fps = pd.to_numeric(facts["fps"]).iloc[0] if facts["fps"].nunique() == 1 else None
     with _figure(path, 1, len(bases), width=4.2 * len(bases) + 1.3, height=3.0, share_y=True) as (figure, axes):
         for base, axis in zip(bases, axes[0], strict=True):
+            rates = facts.loc[facts["base"] == base, "fps"].unique()
+            fps = rates[0] if len(rates) == 1 else None
             for entry, look in drawn.items():
                 curves = _series(scores, base, entry, "drift")
                 if curves is None:

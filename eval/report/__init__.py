@@ -26,7 +26,7 @@ FIGURES = {
     "drift": "Similarity to the first window over time; bands are 95 % intervals of the mean over prompts.",
     "consistency_motion": "Overall score against motion: a frozen picture stands in the upper left corner.",
     "cost_quality": "Overall score against seconds per frame.",
-    "memory": "Largest peak memory of the videos of each length; a method that streams needs no more for more frames.",
+    "memory": "Peak memory against length: a line follows a method that streams, a point makes all frames at once.",
     "levels": "Noise levels that the windows of one video read, from the lowest to the highest, guidance included.",
     "reflection": "Self-reflection in the video with the most searches: scores, candidates and what was adopted.",
     "foresight": "The consistency score of noisy frames against that of the same frames when they are clean.",

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eval.report import FIGURES
 from miga import run
 from miga.config import load_experiment
 
@@ -126,9 +127,11 @@ def _with_entry(folder, text):
 
 
 def test_snakemakes_own_report_is_built_with_captions(tmp_path):
-    plots = "ablation comparison drift consistency_motion cost_quality memory levels reflection foresight".split()
-    made = {"tables": ("vbench cost differences narrlv ablation".split(), ("csv", "md", "tex", "json")),
-            "plots": (plots, ("svg", "png")), "leaderboard": (("vbench", "narrlv"), ("csv",))}  # fmt: skip
+    made = {
+        "tables": (("vbench", "cost", "differences", "narrlv", "ablation"), ("csv", "md", "tex", "json")),
+        "plots": (("ablation", *FIGURES), ("svg", "png")),
+        "leaderboard": (("vbench", "narrlv"), ("csv",)),
+    }
     for folder, (names, kinds) in made.items():
         (tmp_path / "results/sprites" / folder).mkdir(parents=True)
         for name, kind in itertools.product(names, kinds):
