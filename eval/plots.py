@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from textwrap import fill
 
 import matplotlib
 
@@ -158,7 +157,7 @@ def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall"
                     found = row.cells[column.name].estimate
                     _point(axis, [place], [found.mean], look, column, vertical=found, scale_x=1)
             crowded = max(map(len, words)) * len(words) > 40
-            axis.set_xticks(range(len(words)), [fill(word, 22) for word in words])
+            axis.set_xticks(range(len(words)), words)
             axis.tick_params(axis="x", labelrotation=30 if crowded else 0)
             for label in axis.get_xticklabels() if crowded else ():
                 label.set(ha="right", rotation_mode="anchor")
