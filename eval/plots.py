@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import fill
 
 import matplotlib
 
@@ -83,16 +82,17 @@ def comparison(scores, facts, path: str | Path, entries=None, columns: Sequence[
                 axis.tick_params(axis="y", length=0, labelleft=axis is line[0])
                 axis.locator_params(axis="x", nbins=4)
             _name_base(line[0], base, bases)
-        figure.subplots_adjust(wspace=0.14, hspace=0.45)
+        figure.subplots_adjust(wspace=0.14, hspace=0.3)
     return _written(path)
 
 
 def drift(scores, facts, path: str | Path, entries=None) -> list[Path]:
     """Similarity to the first window against time, mean over videos with the band of the mean over prompts."""
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
-    fps = pd.to_numeric(facts["fps"]).iloc[0] if facts["fps"].nunique() == 1 else None
     with _figure(path, 1, len(bases), width=4.2 * len(bases) + 1.3, height=3.0, share_y=True) as (figure, axes):
         for base, axis in zip(bases, axes[0], strict=True):
+            rates = facts.loc[facts["base"] == base, "fps"].unique()
+            fps = rates[0] if len(rates) == 1 else None
             for entry, look in drawn.items():
                 curves = _series(scores, base, entry, "drift")
                 if curves is None:
@@ -156,7 +156,7 @@ def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall"
                     found = row.cells[column.name].estimate
                     _point(axis, [place], [found.mean], look, column, vertical=found, scale_x=1)
             crowded = max(map(len, words)) * len(words) > 40
-            axis.set_xticks(range(len(words)), [fill(word, 22) for word in words])
+            axis.set_xticks(range(len(words)), words)
             axis.tick_params(axis="x", labelrotation=30 if crowded else 0)
             for label in axis.get_xticklabels() if crowded else ():
                 label.set(ha="right", rotation_mode="anchor")

@@ -84,7 +84,7 @@ def gallery(suite: Path, scores: pd.DataFrame, entries: Sequence[str] | None = N
         path = Path(fact["path"]).relative_to(suite)
         keep = ("base", "entry", "label", "prompt_id", "prompt", "seed", "frames", "fps", "model_calls", "wall_seconds")
         records.append(
-            {name: _plain(fact[name]) for name in (*keep, "control", "frames_sha256", "version")}
+            {name: _plain(fact[name]) for name in (*keep, "control", "port", "frames_sha256", "version")}
             | {"src": _link(path.with_suffix(".mp4")), "sidecar": _link(path), "scores": values.get(key, {})}
         )
     return records
@@ -121,7 +121,7 @@ def _summary(scores: pd.DataFrame) -> dict[str, int]:
     identity = ["base", "entry", "prompt_id", "seed"]
     return {
         "videos": len(scores[identity].drop_duplicates()),
-        "methods": scores["entry"].nunique(),
+        "methods": scores["method"].nunique(),
         "base models": scores["base"].nunique(),
         "prompts": scores["prompt_id"].nunique(),
         "seeds": scores["seed"].nunique(),

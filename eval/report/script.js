@@ -9,6 +9,8 @@ $("theme").addEventListener("click", () => {
   root.dataset.theme = dark ? "light" : "dark";
 });
 
+addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
+
 // --- tables: sort by a click on a heading, filter by words ------------------------------------------------------------
 function sortBy(header) {
   const table = header.closest("table");
@@ -92,10 +94,8 @@ function card(video) {
   });
   const name = document.createElement("h3");
   name.textContent = video.label;
-  if (video.control) {
-    const mark = document.createElement("small");
-    mark.textContent = " control";
-    name.append(mark);
+  for (const [is, text] of [[video.control, " control"], [video.port, " our port"]]) {
+    if (is) name.append(Object.assign(document.createElement("small"), { textContent: text }));
   }
   const paragraphs = facts(video).map((text) => Object.assign(document.createElement("p"), { textContent: text }));
   const sidecar = Object.assign(document.createElement("a"), { href: video.sidecar, textContent: "all facts" });

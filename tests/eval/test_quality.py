@@ -45,6 +45,8 @@ def test_values_out_of_range(run):
     scores.loc[scores["metric"].eq("motion_smoothness").idxmax(), "value"] = 1.2
     (finding,) = found(scores, facts, "range")
     assert finding.severity == "error" and "1.2" in finding.sentence
+    story = scores[scores["metric"] == "drift"].assign(metric="R_cov", value=-0.5)
+    assert "-0.5" in found(story, facts, "range")[0].sentence
 
 
 @pytest.mark.parametrize("value, word", [(0.1, "worse than the worst"), (1.0, None)])

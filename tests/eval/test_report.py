@@ -129,6 +129,27 @@ def test_the_next_prompt_is_shown_as_text_and_a_missing_video_says_so(page):
     page.js(f"new Promise(done => {{ const wait = () => {failed} ? done() : setTimeout(wait, 20); wait(); }})")
     assert page.js(f"{failed}.textContent") == "This video is missing or cannot be played."
     assert page.js("document.querySelectorAll('video').length") == 4
+    marks = "[...document.querySelectorAll('article h3')].map(h => h.textContent)"
+    assert page.js(marks).count("FreeLong our port") == 1
+
+
+def test_tables_mark_our_ports_and_say_n_of_n(page):
+    cells = "[...document.querySelectorAll('#table-vbench tbody tr')].map(r => r.children[1].textContent)"
+    assert page.js(cells).count("FreeLong our port") == 1
+    assert page.js("document.querySelector('#table-cost tbody tr').lastElementChild.textContent") == "2 of 2"
+
+
+def test_quality_control_is_open_where_it_found_something(page):
+    assert page.js("document.querySelector('#quality details').open") is True
+
+
+def test_on_paper_every_column_is_there(page):
+    page.call("Emulation.setEmulatedMedia", media="print")
+    page.call("Emulation.setDeviceMetricsOverride", width=1030, height=700, deviceScaleFactor=1, mobile=False)
+    overflow = "Math.max(...[...document.querySelectorAll('.scroll')].map(s => s.scrollWidth - s.clientWidth))"
+    assert page.js(overflow) <= 0
+    page.call("Emulation.clearDeviceMetricsOverride")
+    page.call("Emulation.setEmulatedMedia", media="")
 
 
 def test_each_video_links_to_its_sidecar(page, suite):

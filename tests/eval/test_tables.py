@@ -194,6 +194,29 @@ def test_figures_are_written_and_the_same_twice(tmp_path, scores, facts, table):
         assert first.read_bytes() == second.read_bytes() and first.stat().st_size > 5000
 
 
+def test_time_is_in_seconds_of_each_base_model(tmp_path):
+    two = made_up_scores(2, 1, ("sprites-unet", "sprites-wan"))
+    facts = read_sidecars(made_up_sidecars(tmp_path, two))
+    facts.loc[facts["base"] == "sprites-wan", "fps"] = 16
+    assert plots.drift(two, facts, tmp_path / "drift")[0].read_text().count("time (s)") == 2
+    facts.loc[facts.index[facts["base"] == "sprites-wan"][0], "fps"] = 8
+    assert ">frame<" in plots.drift(two, facts, tmp_path / "drift")[0].read_text()
+
+
+def test_looks_do_not_repeat(facts):
+    many = pd.DataFrame({"entry": [f"e{i}" for i in range(30)], "label": [f"E{i}" for i in range(30)]})
+    found = plots.looks(many, facts).values()
+    assert len({(look.colour, look.marker) for look in found}) == len({(look.colour, look.dashes) for look in found})
+    assert len({(look.colour, look.marker) for look in found}) == 30
+
+
+def test_memory_follows_the_growing_videos(tmp_path, facts):
+    own = facts[facts["entry"] == "miga"].head(2).copy()
+    own["memory_rises"] = [[[4, 300.0], [8, 350.0]], None]
+    own["peak_memory_mb"] = [360.0, 340.0]
+    assert plots._peaks(own) == ([4, 8, 48], [300.0, 350.0, 360.0])
+
+
 def test_every_figure_draws_every_entry(tmp_path, facts):
     scores = made_up_scores(4, 1, ("sprites-unet", "sprites-wan"))
     one = scores[scores["base"] == "sprites-unet"]

@@ -1,15 +1,18 @@
 """The DAG of every shipped suite, its named targets, and what it says when the config is wrong."""
 
+import itertools
 import math
 import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 
+from eval.report import FIGURES
 from miga import run
 from miga.config import load_experiment
 
@@ -138,6 +141,25 @@ def _with_entry(folder, text):
         "except ValueError as error: sys.exit(str(error))"
     )
     return subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_snakemakes_own_report_is_built_with_captions(tmp_path):
+    made = {
+        "tables": (("vbench", "cost", "differences", "narrlv", "ablation"), ("csv", "md", "tex", "json")),
+        "plots": (("ablation", *FIGURES), ("svg", "png")),
+        "leaderboard": (("vbench", "narrlv"), ("csv",)),
+    }
+    for folder, (names, kinds) in made.items():
+        (tmp_path / "results/sprites" / folder).mkdir(parents=True)
+        for name, kind in itertools.product(names, kinds):
+            (tmp_path / f"results/sprites/{folder}/{name}.{kind}").write_text("a,b\n1,2\n")
+    done = snakemake("--report", str(tmp_path / "report.zip"), config=["suite=sprites"], folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(tmp_path / "report.zip") as report:
+        page = report.read("report/report.html").decode()
+    for caption in (ROOT / "workflow/report").glob("*.rst"):
+        words = caption.read_text().splitlines()[0].split("{{")[0] or "bootstrap interval over prompts"
+        assert words.strip() in page, caption
 
 
 def test_lint(tmp_path):
