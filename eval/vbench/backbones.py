@@ -41,7 +41,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 SIDE = 224  # pixels of the short side after resizing
 BATCH = 8  # frames at once through DINO and CLIP
-PAIRS = {"cuda": 4}  # pairs of frames at once through AMT; elsewhere 1: no slower on a CPU, and a fourth of the memory
+PAIRS = {"cuda": 4}  # pairs of frames at once through AMT; elsewhere 1: as fast on a CPU, in a third of the memory
 SMALLEST = 49  # pixels of each side that AMT needs: 64 after padding, of which its pyramid leaves one
 
 

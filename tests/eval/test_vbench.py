@@ -197,6 +197,19 @@ def test_two_frames_have_no_smoothness_but_the_rest(tmp_path, backbones):
     assert all(row["reason"] is None for name, row in rows.items() if name != "motion_smoothness")
 
 
+def test_frames_too_small_for_the_interpolator_lack_only_what_it_gives(tmp_path, backbones):
+    def refuse(before, after):
+        raise video.VideoError("too small")
+
+    path = write_video(tmp_path / "a.mp4", moving_square(21))
+    whole, found = score_video(path, backbones), score_video(path, replace(backbones, interpolate=refuse))
+    for wanted, row in zip(whole, found, strict=True):
+        if row["metric"] == "motion_smoothness":
+            assert row["value"] is None and row["reason"] == "too small"
+        else:
+            assert row == wanted
+
+
 def test_features_that_are_not_finite_are_a_reason(tmp_path):
     def broken(frames):
         return torch.full((len(frames), 2), torch.nan)
