@@ -185,7 +185,7 @@ SPECS = {
                 width=64,
                 window=6,
                 fps=8,
-                guidance_scale=5.0,
+                guidance_scale=3.0,
                 text_tokens=32,
                 features="sprites",
             ),
