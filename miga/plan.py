@@ -49,7 +49,10 @@ class Blank(BaseModel):
         self.height, self.width, self.guidance_scale = options.height, options.width, options.guidance_scale
         flow = spec.family == "transformer"
         levels = options.num_levels
-        self.solver = FlowUniPC(levels, options.shift) if flow else DDIM(levels, grid=options.grid)
+        if flow:
+            self.solver = FlowUniPC(levels, options.shift)
+        else:
+            self.solver = DDIM(levels, grid=options.grid, final_alpha=options.final_alpha)
         self.per_latent = 4 if flow else 1  # video frames a latent, after the first
         self.denoiser, self.passes = nn.Module(), 0.0
         self.features = lambda frames: torch.ones(len(frames), 1)

@@ -8,7 +8,7 @@ are tabulated in float64 and gathered per frame, so a step is a handful of tenso
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -84,6 +84,8 @@ class DDIM(Solver):
         plus one, as VideoCrafter: where T does not divide 1000 these are more than T (67 for 64).
     rescale: (end, steps) of the dynamic rescale kappa, a line from 1 to `end` over `steps` timesteps and `end` after;
         None for a model that was trained without.
+    final_alpha: what the step at level 0 ends at: "abar0" = the alpha of timestep 0, as the originals, so that with
+        "linspace" it changes nothing and finished latents keep noise of 0.03; "one" = the clean prediction.
     """
 
     def __init__(
@@ -93,8 +95,9 @@ class DDIM(Solver):
         grid: str = "linspace",
         alphas_cumprod: np.ndarray | None = None,
         rescale: tuple[float, int] | None = None,
+        final_alpha: Literal["abar0", "one"] = "abar0",
     ) -> None:
-        self.options = dict(eta=eta, grid=grid, alphas_cumprod=alphas_cumprod, rescale=rescale)
+        self.options = dict(eta=eta, grid=grid, alphas_cumprod=alphas_cumprod, rescale=rescale, final_alpha=final_alpha)
         cumulative = scaled_linear_alphas() if alphas_cumprod is None else np.asarray(alphas_cumprod, dtype=np.float32)
         steps = len(cumulative)
         if grid == "linspace":
@@ -106,7 +109,8 @@ class DDIM(Solver):
         self.num_levels, self.eta, self.stochastic = len(timesteps), eta, eta > 0
         self.timesteps = torch.from_numpy(timesteps)
         alphas = cumulative[timesteps].astype(np.float64)
-        alphas_prev = np.append(cumulative[0], cumulative[timesteps[:-1]]).astype(np.float64)
+        final = {"abar0": cumulative[0], "one": 1.0}[final_alpha]
+        alphas_prev = np.append(final, cumulative[timesteps[:-1]]).astype(np.float64)
         self.finished = 0 if alphas_prev[0] == alphas[0] else -1
         variance = (1 - alphas_prev) / (1 - alphas) * (1 - alphas / alphas_prev)
         sigmas = eta * np.sqrt(variance)

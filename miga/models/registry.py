@@ -49,6 +49,9 @@ class UNetOptions(Options):
         "linspace", description="timesteps: linspace as FIFO-Diffusion and MIGA, strided as VideoCrafter"
     )
     rescale: tuple[float, int] | None = Field(None, description="dynamic rescale: end and length of its ramp")
+    final_alpha: Literal["abar0", "one"] = Field(
+        "abar0", description="the last step ends at the alpha of timestep 0 as in the originals, or at the clean frame"
+    )
     fps_condition: int | None = Field(None, description="frame rate told to the network, where it listens to one")
 
 

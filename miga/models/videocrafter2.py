@@ -114,7 +114,9 @@ class VideoCrafter2(Pretrained):
         super().__init__(directory, name, options, device, precision)
         scale = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.latent_shape = (self.denoiser.config.in_channels, options.height // scale, options.width // scale)
-        self.solver = DDIM(options.num_levels, options.eta, options.grid, rescale=options.rescale)
+        self.solver = DDIM(
+            options.num_levels, options.eta, options.grid, rescale=options.rescale, final_alpha=options.final_alpha
+        )
 
     @property
     def multiple(self) -> int:

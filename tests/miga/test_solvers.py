@@ -55,6 +55,17 @@ def test_the_last_ddim_level_is_the_identity_and_says_so():
     assert FlowUniPC(10).finished == -1
 
 
+@pytest.mark.parametrize("grid", ["linspace", "strided"])
+def test_the_last_ddim_step_can_end_at_the_clean_frame(grid):
+    solver = DDIM(10, eta=1.0, grid=grid, final_alpha="one").with_levels(12)
+    sample, output = randn(1, 4, 3, 2), randn(1, 4, 3, 2, seed=3)
+    stepped = solver.step(output, sample, torch.tensor([0]), {}, randn(1, 4, 3, 2, seed=4))
+    assert solver.finished == -1
+    assert torch.allclose(stepped.sample, stepped.clean, atol=1e-12)
+    other = DDIM(12, eta=1.0, grid=grid)
+    assert all(torch.equal(solver.table[name][1:], other.table[name][1:]) for name in other.table)
+
+
 @pytest.mark.parametrize("asked, taken, last", [(50, 50, 981), (4, 4, 751), (64, 67, 991), (6, 7, 997)])
 def test_the_strided_grid_is_that_of_videocrafter(asked, taken, last):
     """`range(0, 1000, 1000 // asked)`, plus one: more steps than asked for where those do not divide 1000."""
