@@ -7,6 +7,7 @@ from miga import config, methods, models, plan
 from miga.digest import ROOT
 from miga.methods import Trace
 from miga.noise import KeyedNoise
+from miga.run import configure
 from tests.miga.tiny_models import tiny_unet
 
 OPTIONS = dict(num_levels=16, window=8)
@@ -76,3 +77,14 @@ def test_paper_lite_is_as_much_as_a_day_holds():
     most = sum(plan.cost(lite, base, entry)[0][1] for entry in lite.entries)
     hours = most * lite.suite.bases[base].seconds_per_call / 3600  # of one prompt
     assert {len(lite.videos_of(entry)) for entry in lite.entries} == {24 // hours}
+
+
+@pytest.mark.parametrize("suite", ["paper", "paper-lite", "sprites", "sprites-full"])
+def test_every_row_of_every_ablation_starts_on_every_base_model_of_a_suite(suite):
+    experiment = config.load_experiment(suite, ROOT)
+    for base in experiment.suite.bases.values():
+        model = plan.Blank(models.registry.get(base.model), base.params)
+        for entry in experiment.rows().values():
+            method, settings = configure(entry.method, entry.params)
+            method.check(model, model.encode(["a"]), 48)
+            assert method.generate(model, model.encode(["a"]), 48, settings, KeyedNoise(0), Trace()) is not None
