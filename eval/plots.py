@@ -155,7 +155,7 @@ def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall"
                 for place, row in zip(places, rows, strict=True):
                     found = row.cells[column.name].estimate
                     _point(axis, [place], [found.mean], look, column, vertical=found, scale_x=1)
-            crowded = max(map(len, words)) * len(words) > 40
+            crowded = max(map(len, words)) * len(words) > 35
             axis.set_xticks(range(len(words)), words)
             axis.tick_params(axis="x", labelrotation=30 if crowded else 0)
             for label in axis.get_xticklabels() if crowded else ():
