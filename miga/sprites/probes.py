@@ -3,7 +3,8 @@
 What a motion looks like depends on the word in the caption, on the frame and on the place in the frame, and on none of
 them alone. Denoising hardly rewards the first of the three to be learned: without probes, a network of this size draws
 every colour rightly and moves its shapes anywhere. The probes ask for each of the three at every token half-way through
-the network, and for the place of the shape at its end.
+the network, and for the place of the shape at its end. They also ask half-way for the kind of shape, whose corners are
+as small a part of a clip.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from torch.nn import functional as F
 
 from miga.sprites import world
 
-NOTHING = len(world.MOTIONS)  # the class of captions that ask for no motion
-_PHRASE = re.compile("|".join(world.MOTION_PHRASES.values()))
-_CLASS = {phrase: world.MOTIONS.index(motion) for motion, phrase in world.MOTION_PHRASES.items()}
+MOTIONS = tuple(world.MOTION_PHRASES[motion] for motion in world.MOTIONS)
 
 
-def motions_asked(captions: list[str]) -> Int[Tensor, " n"]:
-    """The class of the first motion that each caption asks for."""
-    found = [_PHRASE.search(caption) for caption in captions]
-    return torch.tensor([_CLASS[match[0]] if match else NOTHING for match in found])
+def asked(captions: list[str]) -> Int[Tensor, "n 2"]:
+    """The classes of the first motion and of the first shape that each caption asks for; the last class is none."""
+    return torch.tensor([[_first(MOTIONS, caption), _first(world.SHAPES, caption)] for caption in captions])
+
+
+def _first(phrases: tuple[str, ...], caption: str) -> int:
+    match = re.search("|".join(phrases), caption)
+    return phrases.index(match[0]) if match else len(phrases)
 
 
 def cells(places: np.ndarray, side: int) -> Int[Tensor, "n frames"]:
@@ -36,25 +39,25 @@ def cells(places: np.ndarray, side: int) -> Int[Tensor, "n frames"]:
 
 
 class Probes(nn.Module):
-    """Cross entropies of frame, row, column and motion read inside the network, and of the place read at its end."""
+    """Cross entropies of frame, row, column, motion and shape read inside the network, and of the place at its end."""
 
     def __init__(self, inside: int, end: int, frames: int, side: int) -> None:
         """`inside`, `end`: channels there; `frames`, `side`: of the grid of tokens inside."""
         super().__init__()
-        self.classes = (frames, side, side, NOTHING + 1)
+        self.classes = (frames, side, side, len(MOTIONS) + 1, len(world.SHAPES) + 1)
         self.inside, self.end = nn.Linear(inside, sum(self.classes)), nn.Linear(end, 1)
 
     def forward(
         self,
         inside: Float[Tensor, "n frames rows columns c"],
         end: Float[Tensor, "n frames cells d"],
-        motions: Int[Tensor, " n"],
+        wanted: Int[Tensor, "n 2"],
         cells: Int[Tensor, "n frames"],
     ) -> Float[Tensor, ""]:
         """What is added to the loss of the denoiser."""
         answers = self.inside(inside.float()).split(self.classes, dim=-1)
         grid = torch.meshgrid(*(torch.arange(n, device=inside.device) for n in inside.shape[:4]), indexing="ij")
-        truth = (*grid[1:], motions[grid[0]])
+        truth = (*grid[1:], *wanted[grid[0]].unbind(-1))
         within = sum(F.cross_entropy(a.flatten(0, 3), t.flatten()) for a, t in zip(answers, truth, strict=True))
         places = self.end(end.float())[..., 0].flatten(0, 1)
         return 0.1 * within + 0.3 * F.cross_entropy(places, cells.flatten())

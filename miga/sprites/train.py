@@ -28,7 +28,7 @@ from miga.sprites.networks import (
     save_folder,
     whiten_vae,
 )
-from miga.sprites.probes import Probes, cells, motions_asked
+from miga.sprites.probes import Probes, asked, cells
 from miga.sprites.reader import HEADS, ReaderNetwork, damage
 from miga.sprites.text import clip_ids, loosen, new_clip_tokenizer
 
@@ -52,8 +52,9 @@ def _vae_images(count: int, seed: int) -> torch.Tensor:
 START = 968
 UNET_STEPS = 9000
 ENCODED = 64  # clips that are rendered and encoded together; the randomness of a clip depends on its place among them
-WAN_STEPS = 6000
-WAN_CLIPS = 4000
+WAN_STEPS = 15_000
+WAN_CLIPS = 12_000
+LONG_DECAY = 0.75  # of the rate, when going on: weights that are good already lose by a high one
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
 
@@ -160,10 +161,10 @@ class UNetAndText(nn.Module):
         context = self.text(ids).last_hidden_state
         return self.unet(latents.transpose(1, 2), timesteps, context, return_dict=False)[0].transpose(1, 2)
 
-    def probe(self, motions: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-        """What the probes add to the loss, after `forward`: motions asked (B,), cells of the shapes (B, F)."""
+    def probe(self, wanted: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        """What the probes add to the loss, after `forward`: what is `asked` (B, 2), cells of the shapes (B, F)."""
         inside, end = (self.seen[name].unflatten(0, cells.shape).movedim(2, -1) for name in ("inside", "end"))
-        return self.probes(inside, end.flatten(2, 3), motions, cells)
+        return self.probes(inside, end.flatten(2, 3), wanted, cells)
 
 
 def noise_weights(alphas: torch.Tensor, power: float) -> torch.Tensor:
@@ -222,7 +223,7 @@ def train_unet(
         with torch.autocast(device, torch.bfloat16):
             output = network(noisy.to(device), timesteps.to(device), clip_ids(tokenizer, captions).to(device))
         error = (output.float() - target.to(device)).square().mean(dim=(1, 2, 3, 4))
-        probed = network.probe(motions_asked(captions).to(device), places[picked].to(device))
+        probed = network.probe(asked(captions).to(device), places[picked].to(device))
         weights, share = (composition, 1.0) if step < composed else (appearance, 0.1)
         return (error * weights[timesteps].to(device)).mean() + share * probed
 
@@ -371,7 +372,7 @@ def _train_sprites_unet(folder: Path, steps: int | None, device: str, seed: int,
     tokenizer = CLIPTokenizer.from_pretrained(weights, subfolder="tokenizer") if shipped else new_clip_tokenizer()
     folder.mkdir(exist_ok=True)
     vae = shipped_vae(weights, device) if shipped else finished_vae(folder, seed, device)
-    decay = 0.75 if shipped else 0.25  # weights that are good already lose by a high rate
+    decay = LONG_DECAY if shipped else 0.25
     schedule = Schedule(steps or UNET_STEPS, rate=1e-3, warmup=100, decay=decay, average=0.998, seed=seed)
     network = train_unet(vae, tokenizer, folder, schedule, device=device, start=weights if shipped else None)
     export_unet(network, vae, tokenizer, weights, {"unet": folder, "vae": folder / "vae"})
@@ -385,7 +386,8 @@ def _train_sprites_wan(folder: Path, steps: int | None, device: str, seed: int, 
     captions_of = CaptionSampler(_all_scenes(WAN_CLIPS, seed))
     # a latent holds four frames (the first one holds one); the last of them stands for it
     places = training_places(WAN_CLIPS, seed, wan.FRAMES, wan.ENCODED)[:, ::4]
-    schedule = Schedule(steps or WAN_STEPS, rate=1e-3, warmup=200, average=0.998, seed=seed)
+    decay = LONG_DECAY if shipped else 0.25
+    schedule = Schedule(steps or WAN_STEPS, rate=1e-3, warmup=200, decay=decay, average=0.998, seed=seed)
     start = weights if shipped else None
     network = wan.train_transformer(
         latents, captions_of, places, tokenizer, folder, schedule, device=device, start=start

@@ -24,7 +24,7 @@ from miga.models import registry
 from miga.sprites import world
 from miga.sprites.fitting import Schedule, fit
 from miga.sprites.networks import TEXT_WIDTH, save_folder
-from miga.sprites.probes import Probes, cells, motions_asked
+from miga.sprites.probes import Probes, asked, cells
 from miga.sprites.text import vocabulary
 
 OPTIONS = registry.get("sprites-wan").options
@@ -35,6 +35,7 @@ CHANNELS = 8
 PIPELINE = "WanPipeline"
 IMAGE_STEPS, VIDEO_STEPS = 1400, 4200
 CROP, FRAMES_SEEN = 32, 9  # what the autoencoder trains on: pixels along a side, and frames
+LATE_SHIFT = 3.0  # of the noise levels, once the network knows what moves where
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
 
@@ -144,10 +145,10 @@ class TransformerAndText(nn.Module):
         context = self.text(ids, mask).last_hidden_state * mask[..., None]
         return self.transformer(latents.transpose(1, 2), 1000 * sigmas, context, return_dict=False)[0].transpose(1, 2)
 
-    def probe(self, motions: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-        """What the probes add to the loss, after `forward`: motions asked (B,), cells of the shapes (B, F)."""
+    def probe(self, wanted: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        """What the probes add to the loss, after `forward`: what is `asked` (B, 2), cells of the shapes (B, F)."""
         inside = self.seen["inside"].unflatten(1, (OPTIONS.window, SIDE, SIDE))
-        return self.probes(inside, self.seen["end"].unflatten(1, (OPTIONS.window, SIDE**2)), motions, cells)
+        return self.probes(inside, self.seen["end"].unflatten(1, (OPTIONS.window, SIDE**2)), wanted, cells)
 
 
 def tokens_of(tokenizer: PreTrainedTokenizerFast, prompts: list[str]) -> torch.Tensor:
@@ -282,7 +283,8 @@ def train_transformer(
     """Flow matching on cached latents, one noise level a clip, levels shifted towards the noisy end as Wan's are.
 
     `captions_of` gives the captions of picked clips, `places` (clips, window, 2) says where their shapes are in pixels.
-    Every fourth clip is pure noise, where the caption alone decides. `start` is a folder of weights to go on from.
+    What moves where is learned first: with full probes, and on many noisy clips. Then what it looks like, on more of
+    the levels that decide it. `start` is a folder of weights to go on from; they know the former.
     """
     torch.manual_seed(schedule.seed)
     if start is None:
@@ -309,16 +311,18 @@ def train_transformer(
         clean = latents[picked].float()
         noise = torch.randn(clean.shape, generator=generator)
         strata = (torch.randperm(batch, generator=generator) + torch.rand(batch, generator=generator)) / batch
-        sigmas = OPTIONS.shift * strata / (1 + (OPTIONS.shift - 1) * strata)
-        sigmas[::4] = 1
+        composes = start is None and step < 0.5 * schedule.steps
+        shift, pure, share = (OPTIONS.shift, 4, 1.0) if composes else (LATE_SHIFT, 8, 0.1)
+        sigmas = shift * strata / (1 + (shift - 1) * strata)
+        sigmas[::pure] = 1  # pure noise, where the caption alone decides
         noisy = torch.lerp(clean, noise, sigmas.view(-1, 1, 1, 1, 1))
         with torch.autocast(device, torch.bfloat16), sdpa_kernel(kernels):
             output = network(noisy.to(device), sigmas.to(device), tokens_of(tokenizer, captions).to(device))
         error = (output.float() - (noise - clean).to(device)).square().mean()
-        share = max(1 - step / (0.7 * schedule.steps), 0.1)  # what the probes teach comes first
-        return error + share * network.probe(motions_asked(captions).to(device), shape_cells[picked].to(device))
+        return error + share * network.probe(asked(captions).to(device), shape_cells[picked].to(device))
 
-    return fit(network, loss_of, schedule, folder, until=until)
+    matrices = [parameter for parameter in network.transformer.blocks.parameters() if parameter.ndim == 2]
+    return fit(network, loss_of, schedule, folder, until=until, matrices=matrices)
 
 
 def scheduler() -> UniPCMultistepScheduler:
