@@ -123,27 +123,28 @@ def test_timesteps_cover_the_range():
     assert timesteps.float().mean() > 500
 
 
-def test_probes_ask_for_the_motion_and_the_place():
+def test_probes_ask_for_motion_shape_and_place():
     scenes = world.sample_scenes(6, 4)
-    asked = probes.motions_asked([world.caption(scene) for scene in scenes] + ["", "a red circle"])
-    assert asked.tolist() == [world.MOTIONS.index(scene.motion) for scene in scenes] + [probes.NOTHING] * 2
+    asked = probes.asked([world.caption(scene) for scene in scenes] + ["", "a red circle past a tiny green square"])
+    wanted = [[world.MOTIONS.index(scene.motion), world.SHAPES.index(scene.shape)] for scene in scenes]
+    assert asked.tolist() == [*wanted, [6, 4], [6, 0]]
     truth, places = world.render(scenes, 5, 9), world.places(scenes, 5, 9)
     np.testing.assert_array_equal(places, np.stack([truth.x, truth.y], axis=-1))
     assert probes.cells(np.array([[[0.0, 63.9], [20.0, 9.0]]]), 8).tolist() == [[56, 10]]
 
 
 def test_probes_are_satisfied_by_what_they_ask_for():
-    network = probes.Probes(inside=2 + 3 + 3 + 7, end=1, frames=2, side=3)
-    motions, cells = torch.tensor([0, 5]), torch.tensor([[4, 8], [0, 1]])
+    network = probes.Probes(inside=2 + 3 + 3 + 7 + 5, end=1, frames=2, side=3)
+    wanted, cells = torch.tensor([[0, 3], [5, 4]]), torch.tensor([[4, 8], [0, 1]])
     grid = torch.meshgrid(*(torch.arange(n) for n in (2, 2, 3, 3)), indexing="ij")
-    right = zip((*grid[1:], motions[grid[0]]), network.classes, strict=True)
+    right = zip((*grid[1:], *wanted[grid[0]].unbind(-1)), network.classes, strict=True)
     inside = torch.cat([nn.functional.one_hot(truth, classes) for truth, classes in right], dim=-1).float()
     end = nn.functional.one_hot(cells, 9)[..., None].float()
     with torch.no_grad():
         for linear in (network.inside, network.end):
             linear.weight.copy_(20 * torch.eye(len(linear.weight)))
             linear.bias.zero_()
-        assert network(inside, end, motions, cells) < 1e-6 < network(inside.roll(1, dims=1), end, motions, cells)
+        assert network(inside, end, wanted, cells) < 1e-6 < network(inside.roll(1, dims=1), end, wanted, cells)
 
 
 def test_sprites_wan_trains_and_resumes_bit_equal(tmp_path):
