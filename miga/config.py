@@ -88,9 +88,6 @@ class PromptSet(Strict):
     limit: int | None = Field(None, ge=1, description="only the first so many prompts; ids do not change")
     methods: list[str] | None = Field(None, description="only these entries; default: all")
     seeds: int | None = Field(None, ge=1, description="only the first so many seeds of the suite; default: all")
-    seeds_of: dict[Name, Annotated[int, Field(ge=1)]] = Field(
-        {}, description="entries that get another number of them, such as dear ones"
-    )
 
 
 class Judge(Strict):
@@ -206,7 +203,7 @@ class Experiment(Strict):
         for name, chosen in self.suite.prompts.items():
             if chosen.protocol == "narrlv" and self.suite.judge is None:
                 raise ValueError(f"prompts {name!r} are scored by NarrLV: say under `judge` who answers its questions")
-            for entry in (*(chosen.methods or ()), *chosen.seeds_of):
+            for entry in chosen.methods or ():
                 known(entry, rows, f"entry in the prompts {name!r}:")
         for entry in (self.suite.lengths and self.suite.lengths.methods) or ():
             known(entry, self.entries, "entry in `lengths`:")
@@ -237,7 +234,7 @@ class Experiment(Strict):
             (prompt.id, prompt.prompt, seed)
             for name in self._sets(entry)
             for prompt in self.prompts[name]
-            for seed in self.suite.seeds[: self._seeds(entry, name)]
+            for seed in self.suite.seeds[: self.suite.prompts[name].seeds]
         ]
 
     def metrics_of(self, entry: str, protocol: str) -> dict[str, list[str]]:
@@ -255,10 +252,6 @@ class Experiment(Strict):
             if protocol in (None, chosen.protocol)
             if chosen.methods is None or entry in chosen.methods
         ]
-
-    def _seeds(self, entry: str, prompts: str) -> int | None:
-        chosen = self.suite.prompts[prompts]
-        return chosen.seeds_of.get(entry, chosen.seeds)
 
     def lengths(self) -> list[tuple[str, str, int]]:
         """(base model, entry, frames) of every measurement of memory and time against length."""

@@ -50,14 +50,6 @@ def test_a_suite_with_its_files(root):
     assert [p.id for p in config.load_experiment("mine", root, limit=1).prompts["vbench"]] == ["p1"]
 
 
-def test_dear_entries_may_get_fewer_seeds(root):
-    prompts = {"file": "prompts.yaml", "metrics": ["motion"], "limit": 1, "seeds": 2, "seeds_of": {"b": 1}}
-    change(root / "config/suites/mine.yaml", seeds=[4, 5, 6], prompts={"vbench": prompts})
-    experiment = config.load_experiment("mine", root)
-    assert [seed for *_, seed in experiment.videos_of("a")] == [4, 5]
-    assert [seed for *_, seed in experiment.videos_of("b")] == [4]
-
-
 @pytest.mark.parametrize(
     ("file", "changes", "sentence"),
     [
@@ -70,7 +62,7 @@ def test_dear_entries_may_get_fewer_seeds(root):
         ("suites/mine", {"frames": -4}, "frames: input should be greater than or equal to 1 (given: -4)"),
         (
             "suites/mine",
-            {"prompts": {"vbench": {"file": "prompts.yaml", "metrics": ["motion"], "seeds_of": {"aa": 1}}}},
+            {"prompts": {"vbench": {"file": "prompts.yaml", "metrics": ["motion"], "methods": ["aa"]}}},
             "unknown entry in the prompts 'vbench': 'aa': did you mean 'a'?",
         ),
         ("suites/mine", {"seeds": []}, "seeds: list should have at least 1 item"),
