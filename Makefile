@@ -1,5 +1,4 @@
 # Each target sets up what it needs; a fresh machine has Python >= 3.11, make and git.
-# --no-compile: Python compiles what it imports, a fraction of what is installed.
 PYTHON ?= python3
 BIN := .venv/bin
 CORES ?= all
@@ -12,7 +11,7 @@ setup: .venv/.ready
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 

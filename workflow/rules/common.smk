@@ -134,9 +134,10 @@ def scoring_digest():
     return code_digest(
         "eval.vbench.score",
         "eval.scores",
-        *{"sprites": ("miga.sprites.reader", "miga.sprites.interpolator"), "vbench": ("eval.vbench.backbones",)}[
-            SUITE.backbones
-        ],
+        *{
+            "sprites": ("miga.sprites.reader", "miga.sprites.interpolator"),
+            "vbench": ("eval.vbench.backbones",),
+        }[SUITE.backbones],
     )
 
 
