@@ -14,9 +14,10 @@ import json
 import subprocess
 import sys
 
-from miga import methods, models
-from miga.cli import key_values
-from miga.measure import measure
+from miga import models
+from miga.commands import key_values
+from miga.engine.method import METHODS
+from miga.experiment.measure import measure
 
 PROMPT = "a red circle moves right over a plain blue background"
 HEADER = ("method", "frames", "latents", "calls", "original", "calls a latent", "seconds a frame", "peak memory, MB")
@@ -24,7 +25,7 @@ HEADER = ("method", "frames", "latents", "calls", "original", "calls a latent", 
 
 def original_calls(name: str, num_latents: int, window: int, levels: int) -> int | None:
     """Forwards of the released code for as many latents: 2 a guided window, base clip included."""
-    if methods.get(name).card.length == "finite":
+    if METHODS.get(name).card.length == "finite":
         return 2 * levels
     if levels % window or window % 2:  # the original has n windows of levels, and an even window
         return None
@@ -38,7 +39,7 @@ def original_calls(name: str, num_latents: int, window: int, levels: int) -> int
 
 def measured(model_name: str, options: list[str], name: str, frames: int) -> dict:
     """One video, in this process; `options` of the base model as key=value."""
-    method, model = methods.get(name), models.load(model_name, **key_values([options]))
+    method, model = METHODS.get(name), models.load(model_name, **key_values([options]))
     found = measure(model, method, method.config(), model.encode([PROMPT]), frames)
     if found["reason"]:
         raise SystemExit(found["reason"])
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--model", default="sprites-unet", help="a registered base model, or a directory of one")
     parser.add_argument("--model-param", nargs="*", default=[], help="options of the base model, as key=value")
     parser.add_argument("--frames", type=int, nargs="+", default=[32, 64])
-    parser.add_argument("--methods", nargs="+", default=[n for n in methods.names() if not methods.get(n).card.control])
+    parser.add_argument("--methods", nargs="+", default=[n for n in METHODS.names() if not METHODS.get(n).card.control])
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:

@@ -29,15 +29,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miga import methods
-from miga.methods import Trace
+from miga.engine.method import METHODS
+from miga.engine.noise import KeyedNoise
+from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
+from miga.experiment.run import PeakMemory
 from miga.models import convert, registry
 from miga.models.pretrained import PRECISIONS, Pretrained, precision_of
 from miga.models.videocrafter2 import VideoCrafter2
 from miga.models.wan import Wan21
-from miga.noise import KeyedNoise
-from miga.run import PeakMemory
-from miga.sampling import sample_clip
 
 WORKLOADS = ("window", "base", "fifo_diffusion", "miga")
 HEADER = (
@@ -131,7 +131,7 @@ def generation(model: Pretrained, name: str) -> Iterator[Tensor]:
     (text,) = model.encode([""])
     if name == "base":
         return iter([sample_clip(model, text, KeyedNoise(0))])
-    method = methods.get(name)
+    method = METHODS.get(name)
     config = method.config(drop_first=0) if name == "fifo_diffusion" else method.config()
     return method.generate(model, [text], None, config, KeyedNoise(0), Trace())
 

@@ -1,7 +1,7 @@
 """Draw the pictures of docs/method.md from the schedules that the engine runs: `python docs/draw.py [FOLDER]`.
 
-The methods run on `miga.plan.Blank`, a base model with the window and the noise levels of VideoCrafter2 and no network.
-What they ask of it is recorded before each sweep; nothing here knows how a window is planned.
+The methods run on `miga.experiment.plan.Blank`, a base model with the window and the noise levels of VideoCrafter2 and
+no network. What they ask of it is recorded before each sweep; nothing here knows how a window is planned.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from miga.methods import Trace
+from miga.engine.trace import Trace
+from miga.engine.windows import Window
+from miga.experiment.plan import Blank, Silence
+from miga.experiment.run import configure
 from miga.models import registry
-from miga.plan import Blank, Silence
-from miga.run import configure
-from miga.windows import Window
 
 STYLE = Path(__file__).parent.parent / "eval" / "style.mplstyle"
 STEPPED, GUIDE, CONTEXT = "#00507D", "#E69F00", "#C9E2F2"  # dark, medium and light in grey, too

@@ -1,5 +1,5 @@
 import sys
 
-from miga.cli import main
+from miga.commands import main
 
 sys.exit(main())

@@ -5,14 +5,15 @@ from itertools import islice
 import pytest
 import torch
 
-from miga import methods, models
-from miga.methods import Trace
-from miga.noise import KeyedNoise
+from miga import models
+from miga.engine.method import METHODS
+from miga.engine.noise import KeyedNoise
+from miga.engine.trace import Trace
 from tests.miga.tiny_models import tiny_unet, tiny_wan
 
 ASKED = 7
 MODELS = dict(unet=(tiny_unet, dict(num_levels=8, window=4)), transformer=(tiny_wan, dict(num_levels=8, window=6)))
-PAIRS = [(name, family) for name in methods.names() for family in methods.get(name).card.models]
+PAIRS = [(name, family) for name in METHODS.names() for family in METHODS.get(name).card.models]
 everywhere = pytest.mark.parametrize("name, family", PAIRS, ids=["-".join(pair) for pair in PAIRS])
 
 
@@ -33,7 +34,7 @@ def texts(loaded):
 @pytest.fixture
 def generate(loaded, texts):
     def run(name, family, num_latents=ASKED, seed=1, **params):
-        method, model = methods.get(name), loaded[family]
+        method, model = METHODS.get(name), loaded[family]
         method.check(model, texts[family], num_latents)
         return method.generate(model, texts[family], num_latents, method.config(**params), KeyedNoise(seed), Trace())
 
@@ -44,7 +45,7 @@ def generate(loaded, texts):
 def test_right_number_of_frames_and_reproducible(name, family, generate, loaded):
     chunks = list(generate(name, family))
     video = torch.cat(chunks)
-    wanted = loaded[family].window if methods.get(name).arrange else ASKED
+    wanted = loaded[family].window if METHODS.get(name).arrange else ASKED
     assert len(video) - len(chunks[-1]) < wanted <= len(video)  # only the last chunk may hold more
     assert video.shape[1:] == loaded[family].latent_shape
     assert video.isfinite().all()
@@ -55,7 +56,7 @@ def test_right_number_of_frames_and_reproducible(name, family, generate, loaded)
 
 @everywhere
 def test_streams_or_is_finite_as_its_card_says(name, family, generate):
-    if methods.get(name).card.length == "finite":
+    if METHODS.get(name).card.length == "finite":
         with pytest.raises(ValueError, match=f"{name} makes videos of a given length only"):
             generate(name, family, num_latents=None)
     else:
@@ -66,14 +67,14 @@ def test_streams_or_is_finite_as_its_card_says(name, family, generate):
 
 @everywhere
 def test_batch_size_does_not_change_a_video(name, family, generate):
-    if "batch" in methods.get(name).config.model_fields:
+    if "batch" in METHODS.get(name).config.model_fields:
         one, many = (torch.cat(list(generate(name, family, batch=batch))) for batch in (1, 5))
         assert torch.allclose(one, many, rtol=0, atol=1e-5)  # in double precision: random networks amplify rounding
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", METHODS.names())
 def test_refuses_what_its_card_excludes(name, loaded):
-    method, card = methods.get(name), methods.get(name).card
+    method, card = METHODS.get(name), METHODS.get(name).card
     for family, model in loaded.items():
         several = model.encode(["a red circle", "a blue square"])
         if family not in card.models:
@@ -86,9 +87,9 @@ def test_refuses_what_its_card_excludes(name, loaded):
                 method.check(model, several, ASKED)
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", METHODS.names())
 def test_the_card_tells_what_a_table_needs(name):
-    card = methods.get(name).card
+    card = METHODS.get(name).card
     assert card.label
     assert card.summary
     assert card.version
@@ -99,7 +100,7 @@ def test_the_card_tells_what_a_table_needs(name):
         assert card.licence
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", METHODS.names())
 def test_an_unknown_parameter_is_an_error(name):
     with pytest.raises(ValueError, match="no_such_parameter"):
-        methods.get(name).config(no_such_parameter=1)
+        METHODS.get(name).config(no_such_parameter=1)

@@ -12,11 +12,13 @@ import torch
 import yaml
 
 from eval import leaderboard
+from eval.parsing import parse
 from eval.scores import read_sidecars
 from eval.vbench.matching import middle
 from eval.vbench.score import Backbones, score_videos
-from miga import methods, run
-from miga.config import MethodFile, parse
+from miga.engine.method import METHODS
+from miga.experiment import run
+from miga.experiment.suite import MethodFile
 from tests.toy import ToyModel
 
 PAGE = Path(__file__).parents[1] / "docs" / "add-a-method.md"
@@ -28,8 +30,7 @@ def block(language: str) -> str:
 
 
 def forget() -> None:
-    methods.names.cache_clear()
-    methods.get.cache_clear()
+    METHODS.refresh()
     sys.modules.pop("mirror", None)
 
 
@@ -47,20 +48,20 @@ def installed(tmp_path, monkeypatch):
     (tmp_path / "mirror.py").write_text(block("python"))
     monkeypatch.syspath_prepend(tmp_path)
     forget()
-    yield methods.get("mirror")
+    yield METHODS.get("mirror")
     forget()
 
 
 def test_the_template_is_short_and_unknown_until_installed():
     assert len(block("python").splitlines()) < 30
     forget()
-    assert "mirror" not in methods.names()
+    assert "mirror" not in METHODS.names()
     with pytest.raises(ValueError, match="unknown method 'mirror'"):
-        methods.get("mirror")
+        METHODS.get("mirror")
 
 
 def test_once_installed_it_has_a_name_and_checked_parameters(installed):
-    assert "mirror" in methods.names()
+    assert "mirror" in METHODS.names()
     written = parse(MethodFile, yaml.safe_load(block("yaml")), str(PAGE))
     for entry in (written.entries | written.variants).values():
         assert run.configure(entry.method, entry.params)[0] is installed

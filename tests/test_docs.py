@@ -9,8 +9,10 @@ import torch
 
 from eval.cards import Metric
 from eval.vbench import metrics
-from miga import config, models, run
-from miga.digest import ROOT
+from miga import models
+from miga.experiment import run
+from miga.experiment.digest import ROOT
+from miga.experiment.experiment import load_experiment
 from tests.miga.tiny_models import tiny_unet
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -37,7 +39,7 @@ def blocks(page, language):
 def test_the_suite_of_the_page_is_one(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(blocks("add-a-suite.md", "yaml")[0])
-    experiment = config.load_experiment(str(path), ROOT)
+    experiment = load_experiment(str(path), ROOT)
     run.check(experiment)
     assert experiment.name == "mine" and "miga" in experiment.rows_of_all()
 

@@ -4,10 +4,10 @@ import hashlib
 
 import torch
 
-from miga.methods import Card, Method, MethodConfig
-from miga.models.base import BaseModel, Decoder, Text
-from miga.sampling import sample_clip
-from miga.solvers import DDIM
+from miga.engine.base_model import BaseModel, Decoder, Text
+from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.sampling import sample_clip
+from miga.engine.solvers import DDIM
 
 
 class ToyDecoder(Decoder):

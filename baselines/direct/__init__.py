@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from miga.methods import Card, Method, MethodConfig
-from miga.sampling import sample_clip
+from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.sampling import sample_clip
 
 
 class Direct(MethodConfig):

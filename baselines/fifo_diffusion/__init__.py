@@ -1,6 +1,7 @@
 """FIFO-Diffusion (Kim, Kang, Choi, Han, NeurIPS 2024, arXiv 2405.11473): generating infinite videos without training.
 
-The method itself is diagonal denoising, which MIGA shares: `miga.diagonal`. Here are its parameters and its prompts.
+The method itself is diagonal denoising, which MIGA shares: `miga.engine.diagonal`. Here are its
+parameters and its prompts.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from miga.diagonal import Diagonal
-from miga.methods import Card, Method, MethodConfig
-from miga.models.base import Text
-from miga.sweep import Context
+from miga.engine.base_model import Text
+from miga.engine.diagonal import Diagonal
+from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.sweep import Context
 
 
 class FifoDiffusion(MethodConfig):

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from baselines.freelong.blend import LOCAL, Mask, Shape, blended_attention, low_pass
 from baselines.freenoise import shuffled_noise
-from miga.attention import denoise_with
-from miga.methods import Card, Method, MethodConfig
-from miga.sampling import sample_clip
+from miga.engine.attention import denoise_with
+from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.sampling import sample_clip
 
 PAPER = dict(active=0.5, skip_finest=False, outside="zeroed")  # where the paper differs from the released code
 

@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from miga.attention import Grid, Heads, attention
+from miga.engine.attention import Grid, Heads, attention
 
 Mask = Literal["strict", "adjusted"]
 Shape = Literal["gaussian", "butterworth", "ideal"]

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from baselines.freenoise.prompts import injected
 from baselines.freenoise.windows import Windows, window_attention
-from miga.attention import denoise_with
-from miga.methods import Card, Method, MethodConfig
-from miga.models.base import BaseModel
-from miga.noise import Noise
-from miga.sampling import sample_clip
+from miga.engine.attention import denoise_with
+from miga.engine.base_model import BaseModel
+from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.noise import Noise
+from miga.engine.sampling import sample_clip
 
 
 class FreeNoise(MethodConfig):

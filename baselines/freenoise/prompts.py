@@ -11,7 +11,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from miga.models.base import BaseModel, Text
+from miga.engine.base_model import BaseModel, Text
 
 
 def interpolated(

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from miga.attention import Grid, Heads, attention
+from miga.engine.attention import Grid, Heads, attention
 
 BATCH = 2**25  # numbers that a batch of windows may hold: more costs memory and gains nothing on a GPU
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from baselines.freenoise.windows import Windows, window_attention
 from baselines.freepca.fusion import fused_attention
-from miga.attention import denoise_with
-from miga.methods import Card, Method, MethodConfig
-from miga.sampling import sample_clip
+from miga.engine.attention import denoise_with
+from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.sampling import sample_clip
 
 
 class FreePCA(MethodConfig):

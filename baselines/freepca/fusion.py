@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, einsum
 
 from baselines.freenoise.windows import Windows
-from miga.attention import Grid, Heads, attention
+from miga.engine.attention import Grid, Heads, attention
 
 Clip = Float[Tensor, "b r m w c"]  # m windows of w frames; r x c are the (pixel, channel) samples of each frame
 Basis = Float[Tensor, "b m w k"]

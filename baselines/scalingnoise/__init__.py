@@ -1,7 +1,7 @@
 """ScalingNoise (Yang et al., arXiv 2503.16400): search for the initial noise of each new frame, at inference time.
 
-Diagonal denoising as in FIFO-Diffusion, `miga.diagonal`, in several beams: `baselines.scalingnoise.search`. The noises
-that it tries are in `baselines.scalingnoise.proposals`.
+Diagonal denoising as in FIFO-Diffusion, `miga.engine.diagonal`, in several beams: `baselines.scalingnoise.search`. The
+noises that it tries are in `baselines.scalingnoise.proposals`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pydantic import Field, field_validator
 
 from baselines.scalingnoise.proposals import PROPOSALS
 from baselines.scalingnoise.search import BeamSearch
-from miga.methods import Card, Method, MethodConfig
-from miga.sweep import Context
+from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.sweep import Context
 
 
 class ScalingNoise(MethodConfig):

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from miga.sweep import Context
+from miga.engine.sweep import Context
 
 Frame = Float[Tensor, "1 c h w"]
 

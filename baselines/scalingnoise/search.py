@@ -16,12 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from baselines.scalingnoise.proposals import PROPOSALS, Source
-from miga.checkpoint import Stream
-from miga.diagonal import STAGE, warm_start
-from miga.queue import LatentQueue
-from miga.sampling import sample_clip
-from miga.sweep import Context, Lane, advance, sweep
-from miga.windows import Window, diagonal, lookahead_prefix
+from miga.engine.checkpoint import Stream
+from miga.engine.diagonal import STAGE, warm_start
+from miga.engine.queue import LatentQueue
+from miga.engine.sampling import sample_clip
+from miga.engine.sweep import Context, Lane, advance, sweep
+from miga.engine.windows import Window, diagonal, lookahead_prefix
 
 if TYPE_CHECKING:
     from baselines.scalingnoise import ScalingNoise

@@ -1,13 +1,13 @@
-"""Base models: `load("videocrafter2")` gives one ready to use; `miga.models.base` has what a method may ask of it."""
+"""Base models: `load("videocrafter2")` gives one ready to use; `engine.base_model` is what a method may ask of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from miga.config import parse
+from eval.parsing import parse
+from miga.engine.base_model import BaseModel
 from miga.models import registry
-from miga.models.base import BaseModel
 
 
 def load(

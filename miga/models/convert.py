@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from miga.files import write_json
+from eval.files import write_json
 from miga.models.videocrafter2 import FPS_EMBEDDING
 
 Tensors = dict[str, Tensor]

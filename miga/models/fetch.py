@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miga.config import choose_suite, load_experiment
-from miga.digest import ROOT
-from miga.files import write_json
+from eval.files import write_json
+from miga.experiment.digest import ROOT
+from miga.experiment.experiment import choose_suite, load_experiment
 from miga.models import home_of, registry, remedy_for, spec_of, weights
 from miga.models.registry import Source
 

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from miga.engine.base_model import BaseModel, Text
 from miga.models import features as image_features
 from miga.models import weights
-from miga.models.base import BaseModel, Text
 from miga.models.registry import EXECUTION, Options
 from miga.models.texts import TextCache
 

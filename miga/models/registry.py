@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from miga.config import Strict, known
+from eval.parsing import Strict, known
 
 NEGATIVE_WAN = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，"

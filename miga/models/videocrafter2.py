@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from miga.models.base import Decoder
+from miga.engine.base_model import Decoder
+from miga.engine.solvers import DDIM
 from miga.models.pretrained import Pretrained
-from miga.solvers import DDIM
 
 FPS_EMBEDDING = Path("fps_embedding", "diffusion_pytorch_model.safetensors")
 DECODE_BATCH = 4  # frames decoded at once: more costs memory and gains nothing on a GPU that is busy with one

@@ -16,10 +16,10 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from miga.models.base import Decoder
+from miga.engine.base_model import Decoder
+from miga.engine.solvers import FlowUniPC
 from miga.models.pretrained import Pretrained
 from miga.models.videocrafter2 import to_frames, to_images
-from miga.solvers import FlowUniPC
 
 STRIDE = 4  # video frames of a latent frame; the first latent frame decodes to one
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from miga.files import write_json
+from eval.files import write_json
 
 WEIGHT_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from miga.models.base import BaseModel
-from miga.noise import KeyedNoise, key
+from miga.engine.base_model import BaseModel
+from miga.engine.noise import KeyedNoise, key
 from miga.sprites import world
 from miga.sprites.reader import HEADS, Reader, motion_of, shipped_reader
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from miga import methods
-from miga.methods import Trace
+from miga.engine.base_model import BaseModel, Text
+from miga.engine.method import METHODS
+from miga.engine.noise import KeyedNoise, key
+from miga.engine.trace import Trace
 from miga.models import load
-from miga.models.base import BaseModel, Text
-from miga.noise import KeyedNoise, key
 from tests.miga.tiny_models import tiny_unet, tiny_wan
 
 FAMILIES = {"unet": tiny_unet, "transformer": tiny_wan}
@@ -36,7 +36,7 @@ def text_of(prompt: str) -> Text:
 @torch.inference_mode()
 def sample(method: str, model: BaseModel, frames: int, prompts=("a red circle",), seed=0, **params) -> torch.Tensor:
     """All latents of one video by a registered method."""
-    chosen = methods.get(method)
+    chosen = METHODS.get(method)
     texts = [text_of(prompt) for prompt in prompts]
     chunks = chosen.generate(model, texts, frames, chosen.config(**params), KeyedNoise(seed), Trace())
     return torch.cat(list(chunks))

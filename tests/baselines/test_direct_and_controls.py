@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from miga import methods
-from miga.methods import Trace
-from miga.noise import KeyedNoise
-from miga.sampling import sample_clip
+from miga.engine.method import METHODS
+from miga.engine.noise import KeyedNoise
+from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
 from tests.miga.toy import ToyModel
 
 CONTROLS = ("native_length", "static", "shuffled", "looped")
 
 
 def generate(name, model, num_latents):
-    method = methods.get(name)
+    method = METHODS.get(name)
     chunks = method.generate(model, model.encode(["a"]), num_latents, method.config(), KeyedNoise(1), Trace())
     return torch.cat(list(chunks))
 
@@ -29,11 +29,11 @@ def test_controls_show_the_models_own_clip(name):
     model = ToyModel()
     clip = sample_clip(model, model.encode(["a"])[0], KeyedNoise(1))
     assert torch.equal(generate(name, model, 30), clip)
-    assert methods.get(name).card.control
+    assert METHODS.get(name).card.control
 
 
 def test_arrangements():
-    arrange = {name: methods.get(name).arrange for name in CONTROLS}
+    arrange = {name: METHODS.get(name).arrange for name in CONTROLS}
     assert list(arrange["native_length"](5, 12, 1)) == [0, 1, 2, 3, 4]
     assert list(arrange["static"](5, 12, 1)) == [0] * 12
     assert list(arrange["looped"](5, 12, 1)) == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]

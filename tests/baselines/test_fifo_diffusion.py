@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from baselines.fifo_diffusion import METHOD, FifoDiffusion, prompt_ends
-from miga.methods import Trace
-from miga.noise import KeyedNoise
+from miga.engine.noise import KeyedNoise
+from miga.engine.trace import Trace
 from tests.miga.toy import ToyModel
 
 

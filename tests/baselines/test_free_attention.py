@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from miga import run
-from miga.attention import PROCESSORS, attention, denoise_with, temporal_attention
+from miga.engine.attention import PROCESSORS, attention, denoise_with, temporal_attention
+from miga.experiment import run
 from tests.baselines.free_models import FAMILIES, sample, text_of, tiny
 
 METHODS = ("freenoise", "freelong", "freepca")

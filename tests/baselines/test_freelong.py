@@ -21,7 +21,7 @@ from baselines.freelong.blend import (
     low_pass,
     mix,
 )
-from miga.attention import Grid, attention
+from miga.engine.attention import Grid, attention
 from tests.baselines.free_models import sample, tiny
 from tests.baselines.test_freenoise import heads
 from tests.parity.temporal import run_block

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from baselines.freenoise import frame_order
 from baselines.freenoise.prompts import interpolated
 from baselines.freenoise.windows import Windows, window_attention
-from miga.attention import Grid, attention
-from miga.noise import KeyedNoise, ReplayNoise
+from miga.engine.attention import Grid, attention
+from miga.engine.noise import KeyedNoise, ReplayNoise
 from tests.baselines.free_models import sample, tiny
 
 

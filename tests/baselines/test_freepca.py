@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from baselines.freenoise.windows import Windows, window_attention
 from baselines.freepca import FreePCA, fused_levels, share_mean
 from baselines.freepca.fusion import covariance, fuse, fused_attention, temperature
-from miga.attention import Grid, attention
-from miga.solvers import DDIM, FlowUniPC
+from miga.engine.attention import Grid, attention
+from miga.engine.solvers import DDIM, FlowUniPC
 from tests.baselines.test_freenoise import heads
 from tests.parity.temporal import through
 

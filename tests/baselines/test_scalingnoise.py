@@ -16,11 +16,11 @@ from baselines import fifo_diffusion, scalingnoise
 from baselines.scalingnoise.proposals import PROPOSALS, Source, blend, gaussian_low_pass
 from baselines.scalingnoise.search import last_cosine, subject_consistency
 from miga import models
-from miga.methods import Trace
-from miga.models.base import Text
-from miga.noise import KeyedNoise
-from miga.run import frames_of
-from miga.sweep import Context
+from miga.engine.base_model import Text
+from miga.engine.noise import KeyedNoise
+from miga.engine.sweep import Context
+from miga.engine.trace import Trace
+from miga.experiment.run import frames_of
 from tests.miga.tiny_models import tiny_unet, tiny_wan
 from tests.miga.toy import ToyModel
 

@@ -18,10 +18,11 @@ from eval.narrlv.metric import SCORES, read_answers, score_folder
 from eval.narrlv.score import score_videos
 from eval.narrlv.suite import Item, write_suite
 from eval.narrlv.table import table2
+from eval.parsing import parse
 from eval.tables import to_frame, to_markdown, write
 from eval.video import VideoError
-from miga.cli import main
-from miga.config import Judge, parse
+from miga.commands import main
+from miga.experiment.suite import Judge
 from tests.eval.conftest import moving_square, write_video
 from tests.eval.narrlv_server import Play, breaks, raw, says
 

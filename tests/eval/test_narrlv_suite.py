@@ -15,7 +15,7 @@ from eval.narrlv.answers import Cache
 from eval.narrlv.judges import Server
 from eval.narrlv.questions import SAMPLING, Told, check, generate
 from eval.narrlv.suite import CATEGORIES, FIRST_FRAME, factor_and_tna, fetch, load, prompts, read_suite, write_suite
-from miga.cli import main
+from miga.commands import main
 from tests.eval.narrlv_server import Play, says
 
 RELEASED = Path(__file__).parents[3] / "shared" / "data" / "narrlv"

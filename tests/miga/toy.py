@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from miga.models.base import BaseModel, Decoder, Text
-from miga.solvers import DDIM, FlowUniPC, Solver
+from miga.engine.base_model import BaseModel, Decoder, Text
+from miga.engine.solvers import DDIM, FlowUniPC, Solver
 
 
 class ToyDecoder(Decoder):

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from baselines.fifo_diffusion import METHOD, FifoDiffusion
-from miga.diagonal import STAGE, warm_start
-from miga.methods import Trace
-from miga.models.base import Text
-from miga.queue import LatentQueue
-from miga.sampling import sample_clip
-from miga.solvers import DDIM, scaled_linear_alphas
+from miga.engine.base_model import Text
+from miga.engine.diagonal import STAGE, warm_start
+from miga.engine.queue import LatentQueue
+from miga.engine.sampling import sample_clip
+from miga.engine.solvers import DDIM, scaled_linear_alphas
+from miga.engine.trace import Trace
 from tests.parity.check import Check, Stored, compare
 from tests.parity.toys import FifoToy, RecordedNoise
 

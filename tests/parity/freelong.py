@@ -14,7 +14,7 @@ from torch import Tensor
 
 from baselines.freelong import METHOD, FreeLong
 from baselines.freelong.blend import band_mask, blended_attention, local_attention, low_pass, mix
-from miga.attention import Grid, attention
+from miga.engine.attention import Grid, attention
 from tests.parity.check import Check, compare
 from tests.parity.freenoise import noise
 from tests.parity.temporal import Case, attention_of, block_of, replay_by_kind, replay_trace, run_block, through

@@ -12,8 +12,8 @@ import torch
 from baselines.freenoise import METHOD, FreeNoise, frame_order
 from baselines.freenoise.prompts import interpolated
 from baselines.freenoise.windows import Windows, window_attention
-from miga.attention import Grid, attention
-from miga.noise import ReplayNoise
+from miga.engine.attention import Grid, attention
+from miga.engine.noise import ReplayNoise
 from tests.parity.check import Check, compare
 from tests.parity.temporal import (
     Case,

@@ -13,8 +13,8 @@ from einops import rearrange
 from baselines.freenoise.windows import Windows, window_attention
 from baselines.freepca import METHOD, FreePCA, share_mean
 from baselines.freepca.fusion import agreement, centred, covariance, fuse, fused_attention, most_agreeing, temperature
-from miga.attention import Grid, attention
-from miga.noise import ReplayNoise
+from miga.engine.attention import Grid, attention
+from miga.engine.noise import ReplayNoise
 from tests.parity.check import Check, compare
 from tests.parity.temporal import (
     Case,

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from miga.methods import Trace
-from miga.miga import METHOD, Miga
-from miga.models.base import Text
-from miga.queue import LatentQueue
-from miga.solvers import DDIM, FlowUniPC, scaled_linear_alphas
+from miga.engine.base_model import Text
+from miga.engine.queue import LatentQueue
+from miga.engine.solvers import DDIM, FlowUniPC, scaled_linear_alphas
+from miga.engine.trace import Trace
+from miga.method import METHOD, Miga
 from tests.parity.check import Check, Stored, compare
 from tests.parity.toys import GoldenModel, RecordedNoise
 

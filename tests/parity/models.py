@@ -17,13 +17,13 @@ from diffusers.models.embeddings import Timesteps
 from safetensors.torch import load_file
 from torch import Tensor
 
+from miga.engine.base_model import BaseModel, Text
+from miga.engine.noise import ReplayNoise
+from miga.engine.sampling import sample_clip
+from miga.engine.solvers import DDIM, FlowUniPC, scaled_linear_alphas
 from miga.models import convert, load
-from miga.models.base import BaseModel, Text
 from miga.models.videocrafter2 import FPS_EMBEDDING, fps_vector, token_ids
 from miga.models.wan import FrameTimesteps
-from miga.noise import ReplayNoise
-from miga.sampling import sample_clip
-from miga.solvers import DDIM, FlowUniPC, scaled_linear_alphas
 from tests.parity.check import Check, Stored, compare
 
 RAMP = 400  # timesteps over which VideoCrafter's scale array falls; its code knows no other number

@@ -15,12 +15,12 @@ from torch import Tensor
 from baselines.scalingnoise import ScalingNoise
 from baselines.scalingnoise.proposals import PROPOSALS, Source, gaussian_low_pass
 from baselines.scalingnoise.search import BeamSearch, Candidate, last_cosine
-from miga.diagonal import STAGE
-from miga.methods import Trace
-from miga.models.base import Text
-from miga.noise import ReplayNoise
-from miga.sampling import sample_clip
-from miga.sweep import Context
+from miga.engine.base_model import Text
+from miga.engine.diagonal import STAGE
+from miga.engine.noise import ReplayNoise
+from miga.engine.sampling import sample_clip
+from miga.engine.sweep import Context
+from miga.engine.trace import Trace
 from tests.parity.check import Check, Stored, compare
 from tests.parity.fifo import CLEAN, DRAWS, EXACT, LATENTS, Snapshots, ddim, frames_first, rescaled, tables
 from tests.parity.toys import FifoToy, to_uint8

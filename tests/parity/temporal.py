@@ -14,11 +14,12 @@ from diffusers.models.attention_processor import Attention
 from safetensors.torch import load_file
 from torch import Tensor
 
-from miga.attention import Attend, Grid, UNetProcessor
-from miga.methods import Method, MethodConfig, Trace
-from miga.models.base import Text
-from miga.noise import ReplayNoise
-from miga.solvers import DDIM
+from miga.engine.attention import Attend, Grid, UNetProcessor
+from miga.engine.base_model import Text
+from miga.engine.method import Method, MethodConfig
+from miga.engine.noise import ReplayNoise
+from miga.engine.solvers import DDIM
+from miga.engine.trace import Trace
 from tests.parity.check import Check, Stored, compare
 from tests.parity.toys import GoldenModel
 from tests.parity.videocrafter_tiny_unet import tiny_unet

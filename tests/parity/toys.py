@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from miga.models.base import BaseModel, Decoder, Text
-from miga.noise import ReplayNoise
-from miga.solvers import Solver
+from miga.engine.base_model import BaseModel, Decoder, Text
+from miga.engine.noise import ReplayNoise
+from miga.engine.solvers import Solver
 
 
 class GoldenModel(BaseModel):

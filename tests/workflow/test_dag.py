@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from eval.report import FIGURES
-from miga import run
-from miga.config import load_experiment
+from miga.experiment import run
+from miga.experiment.experiment import load_experiment
 
 ROOT = Path(__file__).parents[2]
 SUITES = sorted(path.stem for path in (ROOT / "config/suites").glob("*.yaml"))
@@ -136,8 +136,9 @@ def _with_entry(folder, text):
     suite = (folder / "config/suites/sprites.yaml").read_text()
     (folder / "config/suites/sprites.yaml").write_text(re.sub(r"^methods: \[", "methods: [mine, ", suite, flags=re.M))
     code = (
-        "import sys; from pathlib import Path; from miga import config, run\n"
-        "try: run.check(config.load_experiment('sprites', Path(sys.argv[1])))\n"
+        "import sys; from pathlib import Path; from miga.experiment import run\n"
+        "from miga.experiment.experiment import load_experiment\n"
+        "try: run.check(load_experiment('sprites', Path(sys.argv[1])))\n"
         "except ValueError as error: sys.exit(str(error))"
     )
     return subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)

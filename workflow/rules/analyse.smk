@@ -104,7 +104,7 @@ rule length:
         entry=lambda wildcards: ROWS[wildcards.entry].model_dump(),
         prompt=next(iter(EXPERIMENT.prompts.values()))[0].prompt,
         code=lambda wildcards: code_digest(
-            "miga.measure", "miga.models", MODULES[ROWS[wildcards.entry].method]
+            "miga.experiment.measure", "miga.models", METHODS.module(ROWS[wildcards.entry].method)
         ),
     script:
         "../scripts/length.py"

@@ -4,13 +4,15 @@ import os
 import re
 import shlex
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from miga import config as cfg
-from miga.digest import code_digest
+from eval import parsing
+from miga.experiment.experiment import choose_suite, cuda, load_experiment
+from miga.experiment.suite import Config
+from eval.registry import Registry
+from miga.experiment.digest import code_digest
 
 ROOT = Path(workflow.basedir)
 
@@ -18,11 +20,11 @@ ROOT = Path(workflow.basedir)
 def load():
     """Config and experiment, checked before the DAG is built; the first problem is one sentence."""
     try:
-        settings = cfg.parse(cfg.Config, config, "config")
-        name, line = cfg.choose_suite(settings.suite)
-        experiment = cfg.load_experiment(name, ROOT, settings.limit)
+        settings = parsing.parse(Config, config, "config")
+        name, line = choose_suite(settings.suite)
+        experiment = load_experiment(name, ROOT, settings.limit)
         if workflow.is_main_process:
-            from miga.run import check
+            from miga.experiment.run import check
 
             check(experiment)
     except ValueError as error:
@@ -40,12 +42,12 @@ def either(names):
     return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
-MODULES = {point.name: point.module for point in entry_points(group="miga.methods")}
+METHODS = Registry("miga.methods", "method")
 CONFIG, EXPERIMENT = load()
 ROWS = EXPERIMENT.rows()
 EVERY_ROW = EXPERIMENT.rows_of_all()
 SUITE = EXPERIMENT.suite
-GPU = 1 if cfg.cuda() else 0
+GPU = 1 if cuda() else 0
 ABLATIONS = {ablation.table: ablation for ablation in EXPERIMENT.ablations.values()}
 PAPER = ["config/paper_results.yaml"] if EXPERIMENT.name.startswith("paper") else []
 TEXTS, PICTURES = ("csv", "md", "tex", "json"), ("svg", "png")
@@ -119,7 +121,7 @@ def boards():
 
 def generation_digest(wildcards):
     """Digest of all code that decides the frames of an entry's videos."""
-    return code_digest("miga.run", "miga.models", MODULES[ROWS[wildcards.entry].method])
+    return code_digest("miga.experiment.run", "miga.models", METHODS.module(ROWS[wildcards.entry].method))
 
 
 def weights_of(wildcards):

@@ -9,7 +9,7 @@ rule fetch:
     conda:
         "../../environment.yml"
     params:
-        suite=cfg.choose_suite(CONFIG.suite)[0],
+        suite=choose_suite(CONFIG.suite)[0],
         backbones=SUITE.backbones,
         stories=[s.file for s in SUITE.prompts.values() if not Path(s.file).suffix],
     script:

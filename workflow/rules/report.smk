@@ -32,7 +32,7 @@ rule manifest:
         },
         code={
             name: code_digest(name)
-            for name in ("miga.run", "eval.vbench.score", "eval.tables")
+            for name in ("miga.experiment.run", "eval.vbench.score", "eval.tables")
         },
     script:
         "../scripts/manifest.py"

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from miga import models
-from miga.run import save_texts
+from miga.experiment.run import save_texts
 
 sets = json.loads(Path(snakemake.input.prompts).read_text())
 prompts = {prompt["id"]: prompt["prompt"] for chosen in sets.values() for prompt in chosen}

@@ -6,10 +6,10 @@ start(snakemake)
 
 from pathlib import Path
 
+from eval.files import write_json
 from miga import models
-from miga.files import write_json
-from miga.lease import lease_gpu
-from miga.run import Job, load_texts, run_shard
+from miga.experiment.lease import lease_gpu
+from miga.experiment.run import Job, load_texts, run_shard
 
 params, wildcards = snakemake.params, snakemake.wildcards
 jobs = [

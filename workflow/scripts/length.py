@@ -6,11 +6,11 @@ start(snakemake)
 
 from pathlib import Path
 
+from eval.files import write_json
 from miga import models
-from miga.files import write_json
-from miga.lease import lease_gpu
-from miga.measure import measure
-from miga.run import configure
+from miga.experiment.lease import lease_gpu
+from miga.experiment.measure import measure
+from miga.experiment.run import configure
 
 params, wildcards = snakemake.params, snakemake.wildcards
 method, config = configure(params.entry["method"], params.entry["params"])

@@ -6,8 +6,8 @@ start(snakemake)
 
 from pathlib import Path
 
-from miga.config import TO_FETCH
-from miga.files import write_json
+from eval.files import write_json
+from miga.experiment.experiment import TO_FETCH
 
 for prompts in snakemake.params.prompts.values():
     for prompt in prompts:

@@ -7,7 +7,7 @@ start(snakemake)
 from pathlib import Path
 
 from eval import track
-from miga.files import write_json
+from eval.files import write_json
 
 output = Path(snakemake.output[0])
 status = track.publish(output.parents[1], **snakemake.params.wandb)

@@ -1,0 +1,149 @@
+"""The contract of a base model: all that a method may know about the network it schedules.
+
+A noise level is an integer index into the solver's table: 0 is the cleanest level that still takes a step,
+`solver.num_levels - 1` the noisiest, and -1 says that a frame is finished. One step takes a frame from level l to
+l - 1.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from miga.engine.solvers import Solver
+
+
+@dataclass(frozen=True)
+class Text:
+    """One encoded prompt and its guidance counterpart, ready for the denoiser.
+
+    `negative` is the encoding of the empty prompt (VideoCrafter2) or of the model's negative prompt (Wan2.1).
+    """
+
+    prompt: str
+    positive: Float[Tensor, "tokens dim"]
+    negative: Float[Tensor, "tokens dim"]
+
+    def to(self, *args, **kwargs) -> Text:
+        return Text(self.prompt, self.positive.to(*args, **kwargs), self.negative.to(*args, **kwargs))
+
+
+class Decoder(ABC):
+    """Latents in, frames out, in order and as they come; keeps what the next latents need (Wan's feature cache)."""
+
+    @abstractmethod
+    def push(self, latents: Float[Tensor, "f c h w"]) -> UInt8[Tensor, "n height width 3"]:
+        """Decode the next latents of the video to uint8 RGB frames."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """Everything needed to go on decoding after a restart."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state()`."""
+
+
+class BaseModel(ABC):
+    """A pretrained text-to-video denoiser with its autoencoder, text tower and solver.
+
+    Attributes
+    ----------
+    name: name in the registry, such as "videocrafter2" or "sprites-unet".
+    family: kind of denoiser, which decides what a method can do with its attention.
+    denoiser: the network itself, for methods that replace its temporal attention (`miga.engine.attention`).
+    window: f0, the number of latent frames that the denoiser was trained on.
+    latent_shape: (C, h, w) of one latent frame at the resolution of this run.
+    fps: frames per second of the decoded video.
+    solver: the solver with its table of noise levels.
+    guidance_scale: default scale of classifier-free guidance; 1 means no guidance.
+    device, dtype: where latents live and their precision.
+    precision: dtype of the networks, which may be lower than that of the latents.
+    options: the run parameters that decide what the model computes, for sidecars.
+    digest: sha256 over the weights, for sidecars.
+    calls: denoiser forwards so far (a guided window counts 2, as in the originals).
+    features: image features of frames, one row each, for methods that judge what they make (ScalingNoise): DINO
+        ViT-B/16 for real models, the reader of the sprites world for its models; None where there are none.
+    """
+
+    name: str
+    family: Literal["unet", "transformer"]
+    denoiser: nn.Module
+    window: int
+    latent_shape: tuple[int, int, int]
+    fps: int
+    solver: Solver
+    guidance_scale: float
+    device: torch.device
+    dtype: torch.dtype
+    precision: torch.dtype = torch.float32
+    options: Mapping[str, Any] = MappingProxyType({})
+    digest: str
+    features: Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n d"]] | None = None
+
+    @property
+    def calls(self) -> int:
+        return self.__dict__.setdefault("_calls", [0])[0]
+
+    @calls.setter
+    def calls(self, count: int) -> None:
+        self.__dict__.setdefault("_calls", [0])[0] = count
+
+    def with_levels(self, num_levels: int) -> BaseModel:
+        """The same network (weights and counter of calls are shared) on a table of `num_levels` noise levels."""
+        self.calls += 0  # so that the counter exists before it is shared
+        view = copy.copy(self)
+        view.solver = self.solver.with_levels(num_levels)
+        return view
+
+    @abstractmethod
+    def encode(self, prompts: list[str]) -> list[Text]:
+        """Encode prompts; the text tower is in memory only while this runs."""
+
+    @abstractmethod
+    def denoise(
+        self,
+        latents: Float[Tensor, "b f c h w"],
+        levels: Int[Tensor, "b f"],
+        text: Text | list[Text],
+        guidance_scale: float | None = None,
+    ) -> Float[Tensor, "b f c h w"]:
+        """The network's output (epsilon or flow) for windows whose frames sit at one level each, guidance inside.
+
+        `text` is one prompt for all windows or one for each. Rows of the batch are independent: how windows are
+        batched changes results by rounding only.
+        """
+
+    @abstractmethod
+    def decoder(self) -> Decoder:
+        """A fresh decoder for one video."""
+
+    @abstractmethod
+    def encode_frames(self, frames: UInt8[Tensor, "n height width 3"]) -> Float[Tensor, "f c h w"]:
+        """Encode frames of a video to latents (the mean of the posterior)."""
+
+    @abstractmethod
+    def latent_frames(self, frames: int) -> int:
+        """How many latents decode to at least `frames` video frames."""
+
+    @abstractmethod
+    def video_frames(self, latents: int) -> int:
+        """How many video frames `latents` latents decode to."""
+
+    def stills(self, latents: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n height width 3"]:
+        """Each latent frame as a picture on its own, whatever stands before it: the last frame that a fresh decoder
+        makes of it. A model whose autoencoder works frame by frame may decode them as one batch."""
+        return torch.cat([self.decoder().push(latent[None])[-1:] for latent in latents])
+
+    def latent_features(self, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Image features of latent frames, each decoded on its own."""
+        return self.features(self.stills(latents)).to(self.device, torch.float32)

@@ -1,0 +1,77 @@
+"""The contract of a method, its card, and the registry.
+
+A method registers itself as an entry point of the group `miga.methods`, from this repository or from any other package:
+
+    [project.entry-points."miga.methods"]
+    my_method = "my_package:METHOD"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel as Config
+from torch import Tensor
+
+from eval.registry import Registry
+from miga.engine.base_model import BaseModel, Text
+from miga.engine.noise import Noise
+from miga.engine.trace import Trace
+
+Generate = Callable[[BaseModel, Sequence[Text], int | None, Any, Noise, Trace], Iterator[Tensor]]
+
+
+class MethodConfig(Config, extra="forbid", frozen=True):
+    """Base of every method's typed parameters: an unknown key is an error, defaults are the original's."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader of a table must know about a method."""
+
+    label: str
+    summary: str
+    version: str
+    length: Literal["finite", "infinite"]
+    paper: str = ""
+    year: int | None = None
+    url: str = ""
+    licence: str = ""  # of the original code
+    models: tuple[str, ...] = ("unet", "transformer")  # families of base models that it runs on
+    ports: tuple[str, ...] = ()  # of those, the families where the port is ours and not the paper's
+    notes: str = ""
+    control: bool = False  # brackets the metrics; not a contender
+    multi_prompt: bool = False
+
+
+@dataclass(frozen=True)
+class Method:
+    """A name, a card, typed parameters, and `generate(model, texts, num_latents, config, noise, trace)`.
+
+    `generate` yields chunks of finished latents `(f, C, h, w)` in the order of the video, `num_latents` in all (the
+    last chunk may hold more; the caller cuts). `num_latents=None` asks an infinite method to go on until it is closed.
+    `texts` is one prompt, or several for a method whose card says `multi_prompt`.
+
+    `arrange(native, wanted, seed)` is for controls that rearrange decoded frames: `generate` then yields the base
+    model's own clip whatever was asked, and the video shows the frames of that clip at the returned indices.
+    """
+
+    name: str
+    card: Card
+    config: type[MethodConfig]
+    generate: Generate = field(repr=False)
+    arrange: Callable[[int, int, int], Sequence[int]] | None = None
+
+    def check(self, model: BaseModel, texts: Sequence[Text], num_latents: int | None) -> None:
+        """`ValueError` for a request that the card excludes."""
+        if model.family not in self.card.models:
+            raise ValueError(f"{self.name} does not run on {model.name!r}: it needs a {' or '.join(self.card.models)}")
+        if len(texts) > 1 and not self.card.multi_prompt:
+            raise ValueError(f"{self.name} takes one prompt, not {len(texts)}")
+        if num_latents is None and self.card.length == "finite":
+            raise ValueError(f"{self.name} makes videos of a given length only: say how many frames")
+
+
+METHODS = Registry("miga.methods", "method")

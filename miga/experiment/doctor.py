@@ -1,0 +1,101 @@
+"""What is installed, which suite would run, and what is missing for it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from miga.experiment.digest import ROOT
+from miga.experiment.experiment import choose_suite, cuda, load_experiment
+
+GOOD, BAD, NOTE = "ok", "MISSING", "note"
+Finding = tuple[str, str, str]  # state, what, details
+
+
+def doctor(suite: str = "auto") -> int:
+    """Say what is installed, which suite would run, and what is missing for it. Exit status 1 when something is.
+
+    Args:
+        suite: A suite by name or path; auto: the one that `snakemake` would take here.
+    """
+    findings = [*machine(), *packages(), *of_suite(suite), *vbench(suite)]
+    for state, what, details in findings:
+        print(f"{state:<8} {what:<22} {details}")
+    missing = [what for state, what, _ in findings if state == BAD]
+    print(f"\nmissing: {', '.join(missing)}" if missing else "\nnothing is missing")
+    return 1 if missing else 0
+
+
+def machine() -> Iterator[Finding]:
+    """The interpreter, cores, memory, disk and GPUs."""
+    fits = sys.version_info >= (3, 11)
+    yield GOOD if fits else BAD, "python", f"{platform.python_version()} ({'needs' if not fits else 'at least'} 3.11)"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    free = shutil.disk_usage(ROOT).free / 2**30
+    yield GOOD, "machine", f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB memory, {free:.0f} GiB free disk"
+    if not cuda():
+        yield NOTE, "CUDA", "no GPU: the sprites suites run on the CPU, the paper's need one"
+        return
+    import torch
+
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        yield GOOD, f"CUDA {index}", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
+
+
+def packages() -> Iterator[Finding]:
+    """The packages that the project needs, and the encoder that videos are written with."""
+    from packaging.requirements import Requirement
+
+    found, missing = [], []
+    for wanted in map(Requirement, requires("miga-bench") or ()):
+        if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
+            try:
+                found.append(f"{wanted.name} {version(wanted.name)}")
+            except PackageNotFoundError:
+                missing.append(wanted.name)
+    chosen = [text for text in found if text.split()[0] in ("torch", "diffusers", "transformers", "snakemake")]
+    yield GOOD, "packages", f"{len(found)} found: {', '.join(chosen)}, ..."
+    for name in missing:
+        yield BAD, name, f"pip install {name}"
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        yield GOOD, "ffmpeg", get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        yield BAD, "ffmpeg", f"{error}; pip install imageio-ffmpeg"
+
+
+def of_suite(name: str) -> Iterator[Finding]:
+    """The suite that would run, its base models and methods."""
+    from miga.experiment.run import configure
+    from miga.models.fetch import inventory, needed_by
+
+    name, line = choose_suite(name)
+    experiment = load_experiment(name, ROOT)
+    videos = len(experiment.suite.seeds) * sum(map(len, experiment.prompts.values())) * len(experiment.entries)
+    yield GOOD, "suite", f"{line.removeprefix('suite: ')}; {videos} videos a base model, ablations apart"
+    for item in inventory(needed_by(name)):
+        where = item.folder if item.present else item.remedy
+        yield GOOD if item.present else BAD, item.name, f"{item.gigabytes:.2f} GB, {item.licence}: {where}"
+    for entry, chosen in experiment.entries.items():
+        try:
+            method, _ = configure(chosen.method, chosen.params)
+            yield GOOD, entry, method.card.summary
+        except (ValueError, ImportError, AttributeError) as error:
+            yield BAD, entry, " ".join(str(error).split())
+
+
+def vbench(suite: str = "auto") -> Iterator[Finding]:
+    """The weights of VBench's networks; only a suite that looks through them misses what is not there."""
+    from eval.vbench.weights import FILES, inventory
+
+    wanted = load_experiment(choose_suite(suite)[0], ROOT).suite.backbones == "vbench"
+    for file, path, words in inventory():
+        absent = BAD if wanted and file in FILES else NOTE
+        yield GOOD if path and "NOT" not in words else absent, Path(file.place).name, words

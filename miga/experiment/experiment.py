@@ -1,0 +1,170 @@
+"""A suite with its files read and checked: what the DAG is built from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import model_validator
+
+from eval.parsing import Strict, known, parse, read_yaml
+from miga.experiment.suite import RESERVED, Ablation, Entry, MethodFile, Name, Prompt, PromptSet, Suite
+
+
+class Experiment(Strict):
+    """A suite with its files read: what the DAG is built from."""
+
+    name: Name
+    suite: Suite
+    entries: dict[Name, Entry]
+    variants: dict[Name, Entry]
+    ablations: dict[Name, Ablation]
+    prompts: dict[Name, list[Prompt]]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        rows = self.entries | self.variants
+        for name, entry in rows.items():
+            if name in RESERVED or name.startswith("ablation_"):
+                raise ValueError(f"an entry may not be called {name!r}: that is the name of a rule; choose another")
+            for base in entry.bases or ():
+                known(base, self.suite.bases, "base model")
+        for name in self.suite.ablations:
+            known(name, self.ablations, "ablation")
+            for row in self.ablations[name].rows:
+                known(row, rows, f"entry in the ablation {name!r}:")
+        for name, chosen in self.suite.prompts.items():
+            if chosen.protocol == "narrlv" and self.suite.judge is None:
+                raise ValueError(f"prompts {name!r} are scored by NarrLV: say under `judge` who answers its questions")
+            for entry in chosen.methods or ():
+                known(entry, rows, f"entry in the prompts {name!r}:")
+        for entry in (self.suite.lengths and self.suite.lengths.methods) or ():
+            known(entry, self.entries, "entry in `lengths`:")
+        ids = [prompt.id for prompts in self.prompts.values() for prompt in prompts]
+        for id in {id for id in ids if ids.count(id) > 1}:
+            raise ValueError(f"prompt id {id!r} is used twice")
+        return self
+
+    def rows(self) -> dict[str, Entry]:
+        """All entries and variants that this suite can build."""
+        return self.entries | self.variants
+
+    def rows_of_all(self) -> list[str]:
+        """Entries of the main tables, then those that only an ablation of this suite has."""
+        extra = [row for name in self.suite.ablations for row in self.ablations[name].rows]
+        return list(dict.fromkeys([*self.entries, *extra]))
+
+    def bases_of(self, entry: str) -> list[str]:
+        return self.rows()[entry].bases or list(self.suite.bases)
+
+    def prompts_of(self, entry: str, protocol: str | None = None) -> dict[str, Prompt]:
+        """Prompt id -> prompt of an entry's videos, of all protocols or of one."""
+        return {p.id: p for name in self._sets(entry, protocol) for p in self.prompts[name]}
+
+    def videos_of(self, entry: str) -> list[tuple[str, str, int]]:
+        """(prompt id, prompt, seed) of every video of an entry, on each base model."""
+        return [
+            (prompt.id, prompt.prompt, seed)
+            for name in self._sets(entry)
+            for prompt in self.prompts[name]
+            for seed in self.suite.seeds[: self.suite.prompts[name].seeds]
+        ]
+
+    def metrics_of(self, entry: str, protocol: str) -> dict[str, list[str]]:
+        """Prompt id -> metrics of its set; a prompt that names VBench dimensions is measured on no others of them."""
+        return {
+            prompt.id: [metric for metric in self.suite.prompts[name].metrics if prompt.measures(metric)]
+            for name in self._sets(entry, protocol)
+            for prompt in self.prompts[name]
+        }
+
+    def _sets(self, entry: str, protocol: str | None = None) -> list[str]:
+        return [
+            name
+            for name, chosen in self.suite.prompts.items()
+            if protocol in (None, chosen.protocol)
+            if chosen.methods is None or entry in chosen.methods
+        ]
+
+    def lengths(self) -> list[tuple[str, str, int]]:
+        """(base model, entry, frames) of every measurement of memory and time against length."""
+        wanted = self.suite.lengths
+        return [
+            (base, entry, frames)
+            for entry in (wanted.methods or self.entries if wanted else ())
+            for base in self.bases_of(entry)
+            for frames in wanted.frames
+        ]
+
+    def ablations_of(self, method: str) -> list[str]:
+        """Names of the ablations of a method whose rows all belong to this suite."""
+        rows = self.rows()
+        return [
+            n for n, ablation in self.ablations.items() if ablation.of == method and rows.keys() >= ablation.rows.keys()
+        ]
+
+
+def cuda() -> bool:
+    """Whether torch sees a CUDA GPU; does not import torch on a machine without NVIDIA devices."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def choose_suite(name: str) -> tuple[str, str]:
+    """The suite that runs, and a line that says why."""
+    if name != "auto":
+        return name, f"suite: {name}"
+    chosen, reason = ("paper", "a CUDA GPU is there") if cuda() else ("sprites", "no CUDA GPU")
+    return (
+        chosen,
+        f"suite: {chosen} (auto: {reason}; set `suite` in config/config.yaml or --config suite=NAME to choose)",
+    )
+
+
+def load_experiment(suite: str, root: Path, limit: int | None = None) -> Experiment:
+    """Read and check a suite by name (`config/suites/<name>.yaml`) or path, with all files that it names.
+
+    Raises `ValueError` with one sentence that names the file, the key and the nearest known one.
+    """
+    folder = root / "config"
+    path = Path(suite) if suite.endswith((".yaml", ".yml")) else folder / "suites" / f"{suite}.yaml"
+    if path.parent == folder / "suites":
+        known(path.stem, {file.stem for file in path.parent.glob("*.yaml")}, "suite")
+    loaded = parse(Suite, read_yaml(path), str(path))
+    parts: dict[str, dict] = dict(entries={}, variants={}, ablations={})
+    for name in loaded.methods:
+        known(name, {file.stem for file in (folder / "methods").glob("*.yaml")}, "method file")
+        file = folder / "methods" / f"{name}.yaml"
+        methods = parse(MethodFile, read_yaml(file), str(file))
+        for part, found in parts.items():
+            if twice := found.keys() & getattr(methods, part).keys():
+                raise ValueError(f"{file}: {part} {', '.join(sorted(twice))}: already defined by another method file")
+            found |= getattr(methods, part)
+    prompts = {name: read_prompts(root, chosen, limit) for name, chosen in loaded.prompts.items()}
+    return parse(Experiment, dict(name=path.stem, suite=loaded, prompts=prompts, **parts), str(path))
+
+
+def read_prompts(root: Path, chosen: PromptSet, limit: int | None = None) -> list[Prompt]:
+    """The prompts of a set; a limit takes the first ones and leaves their ids alone."""
+    path = root / chosen.file
+    rows = read_yaml(path) if path.suffix else suite_rows(path, chosen)
+    if not isinstance(rows, list):
+        raise ValueError(f"{path}: must be a list of {{id, prompt}}")
+    limits = [n for n in (chosen.limit, limit) if n]
+    rows = rows[: min(limits)] if limits else rows
+    return [parse(Prompt, row, f"{path}, prompt {number}") for number, row in enumerate(rows, 1)]
+
+
+def suite_rows(folder: Path, chosen: PromptSet) -> list[dict[str, str]]:
+    """Prompts of NarrLV's suites; until they are fetched, the ids with a prompt that no run accepts (`to_fetch`)."""
+    from eval.narrlv.suite import prompts
+
+    return [
+        {"id": id, "prompt": prompt or f"{TO_FETCH} {chosen.file}`"}
+        for id, prompt in prompts(folder, chosen.atoms).items()
+    ]
+
+
+TO_FETCH = "the prompts are not here yet: run `miga narrlv fetch"

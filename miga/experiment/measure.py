@@ -1,0 +1,40 @@
+"""What one video costs: model calls, seconds a frame and peak memory. Frames are decoded and thrown away.
+
+Peaks of one process add up, so each measurement belongs into a process of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from miga.engine.base_model import BaseModel, Text
+from miga.engine.method import Method, MethodConfig
+from miga.engine.noise import KeyedNoise
+from miga.engine.trace import Trace
+from miga.experiment.run import PeakMemory
+
+
+@torch.inference_mode()
+def measure(
+    model: BaseModel, method: Method, config: MethodConfig, texts: Sequence[Text], frames: int
+) -> dict[str, Any]:
+    """One video of so many frames. Memory is the peak above what there was when the model stood ready, in MB.
+
+    What does not fit into memory has no numbers and says why.
+    """
+    found = dict(frames=frames, latents=model.latent_frames(frames), calls=None, seconds=None, memory=None, reason=None)
+    method.check(model, texts, found["latents"])
+    decoder, calls, shown = model.decoder(), model.calls, 0
+    memory = PeakMemory(model.device)
+    before, start = memory.read(), time.perf_counter()
+    try:
+        for latents in method.generate(model, texts, found["latents"], config, KeyedNoise(0), Trace()):
+            shown += len(decoder.push(latents))
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        return found | dict(reason=" ".join(str(error).split()))
+    seconds = (time.perf_counter() - start) / min(shown, frames)
+    return found | dict(calls=model.calls - calls, seconds=seconds, memory=memory.read() - before)

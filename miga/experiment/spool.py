@@ -1,0 +1,72 @@
+"""What an unfinished video leaves on disk, so that a run that was killed goes on where it was.
+
+A compressed stream cannot be appended to after a kill, so the decoded frames are kept as they are beside the checkpoint
+and written into the video again; both files go away when the video is whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from miga.engine import checkpoint
+from miga.engine.base_model import Decoder
+from miga.engine.checkpoint import Checkpoint
+from miga.engine.trace import Trace
+from miga.experiment.video import Frames
+
+
+class Spool:
+    """Frames and state of one video in flight.
+
+    Parameters
+    ----------
+    path: the video; the files stand beside it.
+    identity: the request of the video. A checkpoint of another request is a `ValueError` that says how it differs.
+    every: frames between two checkpoints.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any], every: int) -> None:
+        self.state = path.with_name(f".{path.name}.checkpoint")
+        self.raw = path.with_name(f".{path.name}.frames")  # height and width as uint32, then frame after frame
+        self.identity, self.every = identity, every
+        self.found = checkpoint.load(self.state, identity)
+        self.written = self.saved = self.found.frames if self.found else 0
+        if not self.found:
+            self.raw.unlink(missing_ok=True)
+
+    def replay(self, batch: int = 64) -> Iterator[Frames]:
+        """The frames behind the checkpoint. What was written after it is cut off."""
+        with open(self.raw, "r+b") as file:
+            height, width = (int(n) for n in np.fromfile(file, np.uint32, 2))
+            size = height * width * 3
+            file.truncate(8 + self.written * size)
+            for start in range(0, self.written, batch):
+                count = min(batch, self.written - start)
+                yield np.fromfile(file, np.uint8, count * size).reshape(count, height, width, 3)
+
+    def keep(self, frames: Frames, latents: int, generation: Iterator[Tensor], decoder: Decoder, trace: Trace) -> None:
+        """Append new frames; when `every` have come since the last checkpoint, make one. `latents` counts all taken."""
+        with open(self.raw, "ab") as file:
+            if not self.written:
+                np.array(frames.shape[1:3], np.uint32).tofile(file)
+            np.ascontiguousarray(frames).tofile(file)
+            self.written += len(frames)
+            if self.written - self.saved < self.every:
+                return
+            file.flush()
+            os.fsync(file.fileno())
+        self.saved = self.written
+        state = checkpoint.state(generation)
+        checkpoint.save(
+            self.state, Checkpoint(self.identity, latents, self.written, state, decoder.state(), trace.events)
+        )
+
+    def clear(self) -> None:
+        self.state.unlink(missing_ok=True)
+        self.raw.unlink(missing_ok=True)

@@ -1,0 +1,132 @@
+"""Self-reflection: judge each new chunk once while it is still noisy, and redraw the tail when it drifts.
+
+MIGA, dynamic consistency enhancement. A chunk is judged at an age of `judged_age` steps against the frames before it,
+because by then its consistency already tells that of the clean frames. When the score falls by more than `delta`,
+`candidates` other tails are denoised from noise and the most consistent one takes the place of the tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from miga.engine.queue import LatentQueue
+from miga.engine.sweep import Context, Lane, sweep
+from miga.engine.windows import aligned_spans, freeze, plain
+
+Fill = Callable[[str, int, int], LatentQueue]  # (purpose, how many, first id) -> new frames at the noisiest level
+
+
+def frame_score(judged: Float[Tensor, "a c h w"], reference: Float[Tensor, "b c h w"]) -> float:
+    """Mean cosine between the judged and the reference frames, each averaged over channels."""
+    a, b = (F.normalize(frames.mean(1).flatten(1), dim=1) for frames in (judged, reference))
+    return float((a @ b.T).mean())
+
+
+def pooled_score(judged: Float[Tensor, "a c h w"], reference: Float[Tensor, "b c h w"]) -> float:
+    """Cosine between the two sets, each averaged over frames and channels (released code on VideoCrafter2)."""
+    a, b = (F.normalize(frames.mean((0, 1)).flatten(), dim=0) for frames in (judged, reference))
+    return float(a @ b)
+
+
+SCORES = {"frames": frame_score, "pooled": pooled_score}
+
+
+@dataclass
+class Reflection:
+    """Judges a queue after each of its sweeps; remembers the last score.
+
+    Attributes
+    ----------
+    chunk: frames that are judged together (frames per noise level).
+    reference: frames before them that they are compared with.
+    judged_age: steps that a frame has taken when it is judged, and that candidates are denoised for.
+    delta: fall of the score that triggers a search.
+    candidates: tails that a search draws.
+    score: name in `SCORES`.
+    stride: of the windows of the search.
+    fill: makes frames at the noisiest level.
+    """
+
+    context: Context
+    chunk: int
+    reference: int
+    judged_age: int
+    delta: float
+    candidates: int
+    score: str
+    stride: int
+    fill: Fill
+    previous: float | None = field(default=None, init=False)
+    finished: Tensor | None = field(default=None, init=False)  # the last clean frames
+    first: int = field(default=0, init=False)  # number of the oldest of them
+
+    def __call__(self, queue: LatentQueue, number: int, stage: str) -> None:
+        """Judge the chunk that has just reached the age, if one has and the queue is long enough before it."""
+        level = self.context.model.solver.num_levels - 1 - self.judged_age
+        at_age = (queue.levels == level).nonzero().flatten()
+        if not len(at_age) or level - int(queue.levels[0]) <= self.reference // self.chunk:
+            return
+        start = int(at_age[0])
+        measure = SCORES[self.score]
+        reference = queue[start - self.reference : start]
+        score = measure(queue.latents[start : start + self.chunk], reference.latents)
+        triggered = self.previous is not None and self.previous - score > self.delta
+        event = dict(stage=stage, sweep=number, frame=int(queue.ids[start]), previous=self.previous, score=score)
+        self.previous = score
+        scores, adopted = [], None
+        if triggered:
+            tails = self.search(reference, number)
+            scores = [measure(tail.latents[: self.chunk], reference.latents) for tail in tails]
+            best = max(range(len(scores)), key=scores.__getitem__)
+            if scores[best] > score:
+                adopted, self.previous = best, scores[best]
+                queue.replace_tail(start, tails[best][: len(queue) - start])
+        self.context.trace.add("reflection", **event, triggered=triggered, candidates=scores, adopted=adopted)
+
+    def look_back(self, frames: Float[Tensor, "f c h w"]) -> None:
+        """The same score of the clean frames, as they are finished: what the early one was meant to foretell."""
+        self.finished = frames if self.finished is None else torch.cat([self.finished, frames])
+        while len(self.finished) >= self.reference + self.chunk:
+            reference, chunk = self.finished[: self.reference + self.chunk].split([self.reference, self.chunk])
+            score = SCORES[self.score](chunk, reference)
+            self.context.trace.add("consistency", frame=self.first + self.reference, score=score)
+            self.finished, self.first = self.finished[self.chunk :].clone(), self.first + self.chunk
+
+    def state(self) -> dict[str, Any]:
+        return dict(previous=self.previous, finished=self.finished, first=self.first)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.previous, self.finished, self.first = state["previous"], state["finished"], state["first"]
+        if self.finished is not None:
+            self.finished = self.finished.to(self.context.model.device)
+
+    def search(self, reference: LatentQueue, number: int) -> list[LatentQueue]:
+        """Candidate tails behind the reference frames: `judged_age` chunks each, grown and denoised as in the queue."""
+        names = [f"reflect {reference.next_id} {c}" for c in range(self.candidates)]
+        if self.context.noise.ordered:
+            return [tail for name in names for tail in self.grow(reference, [name], number)]
+        return self.grow(reference, names, number)
+
+    def grow(self, reference: LatentQueue, names: list[str], number: int) -> list[LatentQueue]:
+        """Tails side by side; the reference frames are context that no window steps."""
+        model, frozen = self.context.model, len(reference)
+        queues = [
+            LatentQueue.of(model.solver, reference.latents, reference.levels, int(reference.ids[0])) for _ in names
+        ]
+        for _ in range(self.judged_age):
+            for queue, name in zip(queues, names, strict=True):
+                queue.append(self.fill(name, self.chunk, queue.next_id))
+            n = len(queues[0])
+            plan = freeze(plain(aligned_spans(n, model.window, self.stride), n, model.window), frozen)
+            sweep(
+                self.context,
+                *(Lane(queue, plan, "reflect", number, name) for queue, name in zip(queues, names, strict=True)),
+            )
+        return [queue[frozen:] for queue in queues]

@@ -1,0 +1,151 @@
+"""What a user gets wrong in a config is one sentence that names the key and the nearest known one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eval.parsing import parse
+from miga.experiment import run
+from miga.experiment.experiment import choose_suite, load_experiment
+from miga.experiment.suite import Config, schemas
+
+ROOT = Path(__file__).parents[3]
+SUITES = sorted(path.stem for path in (ROOT / "config/suites").glob("*.yaml"))
+
+SUITE = """
+title: T
+backbones: sprites
+bases: {toy: {model: toy}}
+methods: [some]
+prompts: {vbench: {file: prompts.yaml, metrics: [motion]}}
+seeds: [1]
+frames: 8
+"""
+METHODS = """
+entries: {a: {method: direct}, b: {method: miga, params: {x: 1}}}
+variants: {b-2: {method: miga, params: {x: 2}}}
+ablations: {x: {of: miga, title: X, table: x, rows: {b: "1", b-2: "2"}}}
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    for folder in ("suites", "methods"):
+        (tmp_path / "config" / folder).mkdir(parents=True)
+    (tmp_path / "config/suites/mine.yaml").write_text(SUITE)
+    (tmp_path / "config/methods/some.yaml").write_text(METHODS)
+    (tmp_path / "prompts.yaml").write_text("[{id: p1, prompt: a cat}, {id: p2, prompt: a dog, tna: 2}]")
+    return tmp_path
+
+
+def change(path, **changes):
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
+
+
+def test_a_suite_with_its_files(root):
+    experiment = load_experiment("mine", root)
+    assert list(experiment.entries) == ["a", "b"]
+    assert experiment.ablations_of("miga") == ["x"]
+    assert [p.id for p in experiment.prompts["vbench"]] == ["p1", "p2"]
+    assert experiment.prompts["vbench"][1].tna == 2
+    assert [p.id for p in load_experiment("mine", root, limit=1).prompts["vbench"]] == ["p1"]
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "sentence"),
+    [
+        ("suites/mine", {"sedes": [1]}, "mine.yaml: unknown key 'sedes'; did you mean 'seeds'?"),
+        ("suites/mine", {"encoder": {"crv": 3}}, "unknown key 'encoder.crv'; did you mean 'crf'?"),
+        ("suites/mine", {"encoder": {"crf": 99}}, "encoder.crf: input should be less than or equal to 51 (given: 99)"),
+        ("suites/mine", {"encoder": {"pix_fmt": "yuv420p10le"}}, "encoder.pix_fmt: input should be 'yuv420p'"),
+        ("suites/mine", {"bases": {"t": {"modell": "toy"}}}, "unknown key 'bases.t.modell'; did you mean 'model'?"),
+        ("suites/mine", {"frames": 0}, "frames: input should be greater than or equal to 1 (given: 0)"),
+        ("suites/mine", {"frames": -4}, "frames: input should be greater than or equal to 1 (given: -4)"),
+        (
+            "suites/mine",
+            {"prompts": {"vbench": {"file": "prompts.yaml", "metrics": ["motion"], "methods": ["aa"]}}},
+            "unknown entry in the prompts 'vbench': 'aa': did you mean 'a'?",
+        ),
+        ("suites/mine", {"seeds": []}, "seeds: list should have at least 1 item"),
+        ("suites/mine", {"methods": ["sone"]}, "unknown method file 'sone': did you mean 'some'?"),
+        ("suites/mine", {"ablations": ["y"]}, "unknown ablation 'y': known are x"),
+        ("methods/some", {"entries": {"all": {"method": "direct"}}}, "an entry may not be called 'all'"),
+        ("methods/some", {"entries": {"a b": {"method": "direct"}}}, "entries.a b"),
+        ("methods/some", {"entries": {"../x": {"method": "direct"}}}, "entries.../x"),
+        ("methods/some", {"entries": {"a": {"method": "direct", "bases": ["tou"]}}}, "did you mean 'toy'?"),
+        ("methods/some", {"entries": {"a": {"method": "direct", "parms": {}}}}, "did you mean 'params'?"),
+    ],
+)
+def test_a_mistake_is_one_sentence(root, file, changes, sentence):
+    change(root / f"config/{file}.yaml", **changes)
+    with pytest.raises(ValueError) as error:
+        load_experiment("mine", root)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_ablation_that_is_asked_for_needs_its_rows(root):
+    change(root / "config/suites/mine.yaml", ablations=["x"])
+    change(root / "config/methods/some.yaml", variants={})
+    with pytest.raises(ValueError, match="entry in the ablation 'x'"):
+        load_experiment("mine", root)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "cannot be read as YAML"),
+        ("a: 1", "must be a list"),
+        ("[{id: p1, prompt: ''}]", "prompt 1: prompt: string should have at least 1 character"),
+        ("[{id: p1, prompt: x}, {id: p1, prompt: y}]", "prompt id 'p1' is used twice"),
+        ("[{id: a/b, prompt: x}]", "prompt 1: id: string should match pattern"),
+    ],
+)
+def test_prompts_are_checked(root, text, sentence):
+    (root / "prompts.yaml").write_text(text)
+    with pytest.raises(ValueError) as error:
+        load_experiment("mine", root)
+    assert sentence in str(error.value)
+    assert any(file in str(error.value) for file in ("prompts.yaml", "mine.yaml"))
+
+
+def test_an_unknown_suite_is_named_with_its_neighbour():
+    with pytest.raises(ValueError, match=r"unknown suite 'sprite': did you mean 'sprites'\?"):
+        load_experiment("sprite", ROOT)
+
+
+def test_a_missing_file_is_named(root):
+    with pytest.raises(ValueError, match=r"nowhere\.yaml: no such file"):
+        load_experiment(str(root / "nowhere.yaml"), root)
+
+
+@pytest.mark.parametrize(("there", "suite"), [(True, "paper"), (False, "sprites")])
+def test_auto_takes_paper_where_a_gpu_is(monkeypatch, there, suite):
+    monkeypatch.setattr("miga.experiment.experiment.cuda", lambda: there)
+    name, line = choose_suite("auto")
+    assert name == suite and line.startswith(f"suite: {suite} (auto: ") and "\n" not in line
+    assert choose_suite("mine") == ("mine", "suite: mine")
+
+
+def test_schemas_are_those_of_the_classes():
+    """Regenerate with `python -m miga.experiment.suite workflow/schemas`."""
+    for name, text in schemas().items():
+        assert (ROOT / "workflow/schemas" / name).read_text() == text, name
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_shipped_suites_are_valid(suite):
+    run.check(load_experiment(suite, ROOT))
+
+
+def test_shipped_config_has_the_defaults():
+    shipped = parse(Config, yaml.safe_load((ROOT / "config/config.yaml").read_text()), "config.yaml")
+    assert shipped == Config()
+
+
+def test_editors_find_the_schema():
+    for path in [ROOT / "config/config.yaml", *ROOT.glob("config/suites/*.yaml"), *ROOT.glob("config/methods/*.yaml")]:
+        schema = path.parent / path.read_text().split("$schema=")[1].split()[0]
+        json.loads(schema.read_text())

@@ -1,0 +1,93 @@
+"""The plan counts what a method asks of a base model, and says so before anything runs."""
+
+import pytest
+import yaml
+
+from miga import models
+from miga.engine.method import METHODS
+from miga.engine.noise import KeyedNoise
+from miga.engine.trace import Trace
+from miga.experiment import plan
+from miga.experiment.digest import ROOT
+from miga.experiment.experiment import load_experiment
+from miga.experiment.run import configure
+from tests.miga.tiny_models import tiny_unet
+
+OPTIONS = dict(num_levels=16, window=8)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return tiny_unet(tmp_path / "tiny", **OPTIONS)
+
+
+@pytest.fixture
+def suite(tmp_path, directory):
+    """A suite of its own base model, given as a directory."""
+    text = yaml.safe_load((ROOT / "config/suites/sprites.yaml").read_text())
+    text["bases"] = {"mine": {"model": str(directory), "seconds_per_call": 3.6}}
+    text |= {"ablations": [], "frames": 20, "seeds": [1]}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(text))
+    return path
+
+
+@pytest.mark.parametrize("entry", ["native_length", "fifo_diffusion", "miga-no-reflection"])
+def test_the_passes_are_those_of_the_real_model(entry, suite, directory):
+    experiment = load_experiment(str(suite), ROOT)
+    row = experiment.rows()[entry]
+    model, method = models.load(directory), METHODS.get(row.method)
+    list(method.generate(model, model.encode(["a"]), 20, method.config(**row.params), KeyedNoise(0), Trace()))
+    (least, most), _ = plan.cost(experiment, "mine", entry)
+    assert least == most == model.calls
+
+
+def test_what_reflection_searches_for_comes_on_top_of_the_least(suite, directory):
+    experiment = load_experiment(str(suite), ROOT)
+    (least, most), _ = plan.cost(experiment, "mine", "miga")
+    (without, same), _ = plan.cost(experiment, "mine", "miga-no-reflection")
+    assert least == without == same < most
+
+
+def test_a_plan_is_printed(suite, capsys, tmp_path):
+    plan.plan(str(suite), results=tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    fifo = next(line.split() for line in lines if "fifo_diffusion" in line)
+    videos, passes, hours = int(fifo[2]), float(fifo[3].replace(",", "")), float(fifo[4])
+    assert hours == pytest.approx(passes * videos * 3.6 / 3600, abs=0.06)
+    assert lines[-1].startswith("in all ") and " to " in lines[-1]
+
+
+def test_without_a_pace_hours_are_unknown(suite, capsys, tmp_path):
+    text = yaml.safe_load(suite.read_text())
+    del text["bases"]["mine"]["seconds_per_call"]
+    suite.write_text(yaml.safe_dump(text))
+    plan.plan(str(suite), results=tmp_path)
+    out = capsys.readouterr().out
+    assert "give --seconds-per-call" in out and "in all ? hours" in out and "nan" not in out
+
+
+def test_a_call_on_more_frames_than_the_window_counts_as_several(suite):
+    experiment = load_experiment(str(suite), ROOT)
+    passes, _ = plan.cost(experiment, "mine", "direct")
+    assert passes == [2 * 16 * 20 / 8] * 2  # guided, levels, windows
+
+
+def test_paper_lite_is_as_much_as_a_day_holds():
+    lite, paper = (load_experiment(name, ROOT) for name in ("paper-lite", "paper"))
+    (base,) = lite.suite.bases
+    assert lite.entries == paper.entries and lite.suite.bases[base].params == paper.suite.bases[base].params
+    most = sum(plan.cost(lite, base, entry)[0][1] for entry in lite.entries)
+    hours = most * lite.suite.bases[base].seconds_per_call / 3600  # of one prompt
+    assert {len(lite.videos_of(entry)) for entry in lite.entries} == {24 // hours}
+
+
+@pytest.mark.parametrize("suite", ["paper", "paper-lite", "sprites", "sprites-full"])
+def test_every_row_of_every_ablation_starts_on_every_base_model_of_a_suite(suite):
+    experiment = load_experiment(suite, ROOT)
+    for base in experiment.suite.bases.values():
+        model = plan.Blank(models.registry.get(base.model), base.params)
+        for entry in experiment.rows().values():
+            method, settings = configure(entry.method, entry.params)
+            method.check(model, model.encode(["a"]), 48)
+            assert method.generate(model, model.encode(["a"]), 48, settings, KeyedNoise(0), Trace()) is not None

@@ -1,0 +1,126 @@
+"""Self-reflection: scores, the trigger, the search, and that candidates side by side equal candidates in turn."""
+
+import pytest
+import torch
+
+from miga.engine.noise import KeyedNoise
+from miga.engine.queue import LatentQueue
+from miga.engine.sweep import Context
+from miga.engine.trace import Trace
+from miga.method.alignment import fill
+from miga.method.reflection import Reflection, frame_score, pooled_score
+from tests.miga.toy import ToyModel
+
+
+class OneByOne(KeyedNoise):
+    """Keyed numbers, asked for in the released order."""
+
+    ordered = True
+
+
+def reflection(flow=False, noise=None, delta=0.05, candidates=4):
+    model = ToyModel(flow)
+    run = Context(model, model.encode(["a"])[0], noise or KeyedNoise(3), Trace())
+    last = torch.zeros(1, *model.latent_shape, dtype=model.dtype)
+    return Reflection(
+        run,
+        chunk=2,
+        reference=4,
+        judged_age=3,
+        delta=delta,
+        candidates=candidates,
+        score="frames",
+        stride=4,
+        fill=lambda purpose, frames, first: fill(run, "last_frame", last, purpose, frames, first),
+    )
+
+
+def queue(model, broken=False):
+    """A ladder of chunks of one picture with little noise; `broken` has another picture at the judged age."""
+    levels = [level for level in range(6, 15) for _ in range(2)]
+    picture = KeyedNoise(1).frames("test", [0], 0, model.latent_shape).to(model.dtype)
+    latents = picture + 0.05 * KeyedNoise(1).frames("test", range(1, 19), 0, model.latent_shape).to(model.dtype)
+    if broken:
+        latents[12:14] *= -1
+    return LatentQueue.of(model.solver, latents, levels, 100)
+
+
+def test_scores_by_hand():
+    a = torch.zeros(1, 2, 1, 2)
+    a[0, :, 0, 0] = torch.tensor([1.0, 3.0])  # mean over channels (2, 0)
+    b = torch.zeros(2, 2, 1, 2)
+    b[0, :, 0, 1] = 1.0  # (0, 1)
+    b[1, :, 0, :] = 1.0  # (1, 1)
+    assert frame_score(a, b) == pytest.approx((0 + 0.5**0.5) / 2)
+    assert pooled_score(a, b) == pytest.approx(0.5 / (0.5**2 + 1) ** 0.5)
+    assert frame_score(a, a) == pytest.approx(1)
+
+
+def test_a_consistent_chunk_is_left_alone():
+    reflect = reflection()
+    frames = queue(reflect.context.model)
+    before = frames.latents.clone()
+    reflect.previous = 1.0
+    reflect(frames, 0, "zigzag")
+    (event,) = reflect.context.trace.events["reflection"]
+    assert not event["triggered"]
+    assert event["frame"] == 112
+    assert reflect.previous == event["score"] > 0.95
+    assert torch.equal(frames.latents, before)
+
+
+@pytest.mark.parametrize("flow", [False, True])
+def test_a_drifting_chunk_is_redrawn_with_its_tail(flow):
+    reflect = reflection(flow)
+    frames = queue(reflect.context.model, broken=True)
+    before, levels = frames.latents.clone(), frames.levels.clone()
+    reflect.previous = 1.0
+    reflect(frames, 5, "zigzag")
+    (event,) = reflect.context.trace.events["reflection"]
+    assert event["triggered"]
+    assert event["score"] < 0
+    assert len(event["candidates"]) == 4
+    best = max(event["candidates"])
+    assert event["candidates"][event["adopted"]] == best == reflect.previous
+    assert torch.equal(frames.latents[:12], before[:12])
+    assert not torch.equal(frames.latents[12:], before[12:])
+    assert torch.equal(frames.levels, levels)
+    assert frames.ids.tolist() == list(range(100, 118))
+
+
+def test_the_first_judged_chunk_has_nothing_to_fall_from():
+    reflect = reflection()
+    reflect(queue(reflect.context.model, broken=True), 0, "zigzag")
+    (event,) = reflect.context.trace.events["reflection"]
+    assert not event["triggered"]
+    assert event["previous"] is None
+
+
+def test_nothing_is_judged_while_too_few_chunks_stand_before():
+    reflect = reflection()
+    frames = queue(reflect.context.model)
+    frames.pop(8)  # two chunks are left before the judged one: no more than the reference itself
+    reflect(frames, 0, "zigzag")
+    assert "reflection" not in reflect.context.trace.events
+
+
+def test_candidates_side_by_side_equal_candidates_in_turn():
+    tails = []
+    for noise in (KeyedNoise(3), OneByOne(3)):
+        reflect = reflection(noise=noise)
+        reference = queue(reflect.context.model)[8:12]
+        tails.append(reflect.search(reference, 0))
+    for one, other in zip(*tails, strict=True):
+        assert torch.allclose(one.latents, other.latents, rtol=0, atol=1e-12)
+        assert torch.equal(one.levels, other.levels)
+    assert tails[0][0].levels.tolist() == [12, 12, 13, 13, 14, 14]
+    assert not torch.allclose(tails[0][0].latents, tails[0][1].latents)
+
+
+def test_a_shorter_tail_is_replaced_as_far_as_it_goes():
+    reflect = reflection()
+    frames = queue(reflect.context.model, broken=True)[:14]  # a queue that runs dry
+    reflect.previous = 1.0
+    reflect(frames, 0, "zigzag")
+    assert reflect.context.trace.events["reflection"][0]["adopted"] is not None
+    assert len(frames) == 14
