@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.narrlv.cli import metric as command
 from eval.narrlv.metric import score, score_folder, score_suite, strict, substring
 from eval.narrlv.suite import CATEGORIES
+from miga.commands.narrlv import metric as command
 from tests.parity import narrlv as parity
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "narrlv"
