@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from eval.cards import MEAN3, METRICS, NARRLV, ROUNDING, Metric
+from eval.metric import ROUNDING, Metric, card
 from eval.scores import KEY as SCORES_KEY
 from eval.statistics import RESAMPLES, estimate
-from eval.tables import MAIN, one_protocol
+from eval.tables import one_protocol
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ SCHEMA = (
     Column(
         "metric",
         str,
-        "metric; `overall` is the plain mean of the four raw VBench dimensions, `mean3` of the three NarrLV scores",
+        "metric, as `miga metrics` lists it; derived ones are the plain mean of the means of others",
     ),
-    Column("protocol", str, "networks and rules that the metric was computed with; NarrLV: variant, parser, judge"),
+    Column("protocol", str, "networks and rules that the metric was computed with"),
     Column("metric_version", str, "version of the metric and of its networks"),
     Column("higher_is_better", bool, "direction of the metric"),
     Column(
@@ -62,15 +62,13 @@ SCHEMA = (
     Column("scores_sha256", str, "digest of the rows of the long table that the value was computed from"),
 )
 KEY = ["suite", "base", "entry", "metric"]
-BOARDS = {"vbench": MAIN, "narrlv": (*NARRLV.values(), MEAN3)}  # file -> its metrics
-CARDS = METRICS | {card.name: card for board in BOARDS.values() for card in board}
 
 
 def build(
     scores: pd.DataFrame,
     facts: pd.DataFrame,
     date: str,
-    metrics: Sequence[Metric] = MAIN,
+    metrics: Sequence[Metric],
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
     """The leaderboard of one suite, from the long table and the sidecars; `date` is YYYY-MM-DD."""
@@ -209,9 +207,9 @@ def _parsed(cell: Any, column: Column, line: str) -> Any:
 def _in_range(row: pd.Series, line: str) -> None:
     if row["value"] is None:
         return
-    card = CARDS.get(row["metric"])
-    if card and not card.low - ROUNDING <= row["value"] <= card.high + ROUNDING:
-        raise ValueError(f"{line}: {card.name} is {row['value']}, outside its range {card.low} to {card.high}")
+    known = card(row["metric"])
+    if known and not known.low - ROUNDING <= row["value"] <= known.high + ROUNDING:
+        raise ValueError(f"{line}: {known.name} is {row['value']}, outside its range {known.low} to {known.high}")
     if row["low"] is not None and not row["low"] - ROUNDING <= row["value"] <= row["high"] + ROUNDING:
         raise ValueError(f"{line}: the value {row['value']} is outside its own interval")
 

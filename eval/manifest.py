@@ -19,7 +19,9 @@ import av
 import pandas as pd
 
 from eval import leaderboard, tables, video
-from eval.narrlv.table import table2
+from eval.benchmark import BENCHMARKS, Sheet
+from eval.metric import card
+from eval.parsing import parse
 from eval.scores import read, read_sidecars
 from eval.statistics import RESAMPLES
 
@@ -86,13 +88,13 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
     scores, facts = read(suite / "scores.parquet"), read_sidecars(sorted(suite.glob(SIDECARS)))
     settings = manifest["config"]
     resamples = settings.get("config", {}).get("bootstrap", RESAMPLES)
-    reference = settings.get("experiment", {}).get("suite", {}).get("reference")
+    suite_says = settings.get("experiment", {}).get("suite", {})
     for path in sorted(suite.glob("leaderboard/*.csv")):
         yield _checked(path.relative_to(suite), lambda path=path: _check_board(path, scores, facts, resamples))
     for path in sorted(suite.glob("tables/*.csv")):
         yield _checked(
             f"{path.relative_to(suite)}, recomputed",
-            lambda path=path: _check_table(path, scores, facts, resamples, reference),
+            lambda path=path: _check_table(path, scores, facts, resamples, suite_says),
         )
     if videos:
         for sidecar in sorted(suite.glob(SIDECARS)):
@@ -161,7 +163,7 @@ def _check_video(sidecar: Path) -> str:
 
 def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int) -> str:
     board = leaderboard.read(path)
-    metrics = [leaderboard.CARDS[name] for name in dict.fromkeys(board["metric"]) if name in leaderboard.CARDS]
+    metrics = [known for name in dict.fromkeys(board["metric"]) if (known := card(name))]
     used = scores[scores["entry"].isin(board["entry"])]
     again = leaderboard.build(used, facts, board["date"].iloc[0], metrics, resamples).set_index(leaderboard.KEY)
     for row in board.set_index(leaderboard.KEY).itertuples():
@@ -176,18 +178,26 @@ def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
     return ""
 
 
-def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, reference: str | None) -> str:
+def _check_table(
+    path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, suite: Mapping[str, Any]
+) -> str:
     """Make the table again from the rows that it has, and compare every number."""
     table = pd.read_csv(path)
-    entries, common = list(dict.fromkeys(table["entry"])), dict(resamples=resamples)
+    sheet = Sheet(entries=list(dict.fromkeys(table["entry"])), resamples=resamples)
+    common = dict(entries=sheet.entries, resamples=resamples)
+    columns = [known for name in table.columns if (known := card(name))]
     if path.stem == "cost":
-        again = tables.cost(facts, entries, **common)
-    elif path.stem == "narrlv":
-        again = table2(scores, facts, entries, **common)
+        again = tables.cost(facts, **common)
+    elif made := _made_by_a_benchmark(path.stem, suite.get("benchmarks", {})):
+        again = made(scores, facts, sheet)
+    elif not columns:
+        return "nobody here knows how it is made: the package of its benchmark or metrics is not installed"
     elif path.stem == "differences":
-        again = tables.differences("", "", scores, facts, reference, entries=[reference, *entries], **common)
+        reference = suite.get("reference")
+        common["entries"] = [reference, *sheet.entries]
+        again = tables.differences("", "", scores, facts, reference, columns, **common)
     else:
-        again = tables.comparison("", "", scores, facts, entries=entries, **common)
+        again = tables.comparison("", "", scores, facts, columns, **common)
     key = [column for column in ("base", "entry", "score") if column in table]
     table, again = table.set_index(key), tables.to_frame(again).set_index(key)
     if odd := sorted(set(table.index) ^ set(again.index)):
@@ -198,6 +208,15 @@ def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
             if not _same(found, made):
                 return f"{'/'.join(row)}: {column} is {found}, the scores say {made}"
     return ""
+
+
+def _made_by_a_benchmark(name: str, benchmarks: Mapping[str, Any]) -> Callable | None:
+    """How the suite's benchmarks make a table of that name; None where it is none of theirs."""
+    for benchmark, said in benchmarks.items():
+        found = BENCHMARKS.get(benchmark)
+        if made := found.tables(parse(found.settings, said, f"benchmark {benchmark!r}")).get(name):
+            return made
+    return None
 
 
 def _same(one: float | None, other: float | None) -> bool:

@@ -1,5 +1,8 @@
 """Figures as SVG and PNG, each a pure function of the long table and the sidecars.
 
+Those of the main comparison take (scores, facts, path, entries, columns), the columns of its table; a figure about one
+thing leaves them aside.
+
 Contenders take the colours of Okabe and Ito's colour-blind safe palette and a marker each; controls are grey.
 """
 
@@ -23,10 +26,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import stats
 
-from eval.cards import METRICS, OVERALL, Metric
+from eval.metric import METRICS, Metric
 from eval.scores import read_trace
 from eval.statistics import CONFIDENCE, SEED, estimate
-from eval.tables import MAIN, SECONDS, Table, cost
+from eval.tables import SECONDS, Table, cost
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -65,7 +68,7 @@ def looks(scores: pd.DataFrame, facts: pd.DataFrame, entries: Sequence[str] | No
     return found
 
 
-def comparison(scores, facts, path: str | Path, entries=None, columns: Sequence[Metric] = MAIN) -> list[Path]:
+def comparison(scores, facts, path: str | Path, entries=None, columns: Sequence[Metric] = ()) -> list[Path]:
     """Every metric of every entry with its interval: a panel per metric, a row of panels per base model."""
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
     width, height = 1.35 * len(columns) + 1.2, 0.26 * len(drawn) + 0.75
@@ -86,7 +89,7 @@ def comparison(scores, facts, path: str | Path, entries=None, columns: Sequence[
     return _written(path)
 
 
-def drift(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def drift(scores, facts, path: str | Path, entries=None, columns=()) -> list[Path]:
     """Similarity to the first window against time, mean over videos with the band of the mean over prompts."""
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
     with _figure(path, 1, len(bases), width=4.2 * len(bases) + 1.3, height=3.0, share_y=True) as (figure, axes):
@@ -110,13 +113,14 @@ def drift(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def consistency_motion(scores, facts, path: str | Path, entries=None, quality: Metric = OVERALL) -> list[Path]:
+def consistency_motion(scores, facts, path: str | Path, entries=None, columns: Sequence[Metric] = ()) -> list[Path]:
     """Quality against motion: a frozen video stands in the upper left corner."""
-    return _scatter(scores, facts, path, entries, METRICS["motion"], quality)
+    return _scatter(scores, facts, path, entries, METRICS.get("motion"), _quality(columns))
 
 
-def cost_quality(scores, facts, path: str | Path, entries=None, quality: Metric = OVERALL) -> list[Path]:
+def cost_quality(scores, facts, path: str | Path, entries=None, columns: Sequence[Metric] = ()) -> list[Path]:
     """Quality against seconds per frame (logarithmic)."""
+    quality = _quality(columns)
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
     spent = {(row.base, row.entry): row.cells[SECONDS.name].estimate.mean for row in cost(facts).rows}
     with _figure(path, 1, len(bases), width=3.9 * len(bases) + 1.3, height=3.0) as (figure, axes):
@@ -139,7 +143,7 @@ def cost_quality(scores, facts, path: str | Path, entries=None, quality: Metric 
 
 def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall", "motion", "drift")) -> list[Path]:
     """The rows of an ablation's table (`tables.comparison`) in its order, a panel per metric, a line per base model."""
-    chosen = [column for column in table.columns if column.name in columns]
+    chosen = [column for column in table.columns if column.name in columns] or list(table.columns[:3])
     bases = list(dict.fromkeys(row.base for row in table.rows))
     words = list(dict.fromkeys(row.words[1] for row in table.rows))
     with _figure(path, 1, len(chosen), width=2.7 * len(chosen) + 0.6, height=2.6) as (figure, axes):
@@ -168,7 +172,7 @@ def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall"
     return _written(path)
 
 
-def reflection(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def reflection(scores, facts, path: str | Path, entries=None, columns=()) -> list[Path]:
     """Self-reflection in one video: the score while noisy, where it fell and a search began, what was adopted.
 
     The video is the one with the most searches among `entries`. The thin line is the same score of the clean frames.
@@ -198,7 +202,7 @@ def reflection(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def foresight(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def foresight(scores, facts, path: str | Path, entries=None, columns=()) -> list[Path]:
     """Why reflection can work: the score of noisy frames against that of the same frames when they are clean."""
     bases = list(dict.fromkeys(scores["base"]))
     with _figure(path, 1, len(bases), width=3.4 * len(bases), height=3.0) as (figure, axes):
@@ -224,7 +228,7 @@ def foresight(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def levels(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def levels(scores, facts, path: str | Path, entries=None, columns=()) -> list[Path]:
     """Noise levels that each window of one video reads: a row per base model, a panel per entry that works in windows,
     its first video.
 
@@ -286,6 +290,11 @@ def lengths(scores, facts, path: str | Path, entries, measured: pd.DataFrame) ->
         _legend(axes[0])
         figure.subplots_adjust(wspace=0.25, hspace=0.3)
     return _written(path)
+
+
+def _quality(columns: Sequence[Metric]) -> Metric:
+    """The column that sums a board up: its derived one, or else its first."""
+    return next((column for column in columns if column.of), columns[0])
 
 
 def _scatter(scores, facts, path, entries, across: Metric, up: Metric) -> list[Path]:

@@ -89,6 +89,26 @@ def read_sidecars(paths: Iterable[str | Path]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*FACTS, "path"])
 
 
+def sidecar(path: str | Path) -> dict[str, Any]:
+    """The sidecar beside a video; `ValueError` where there is none or it does not say whose video it is."""
+    beside = Path(path).with_suffix(".json")
+    try:
+        found = {"prompt_id": beside.parent.name, **json.loads(beside.read_text())}
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no sidecar {beside.name} beside it; `miga score` needs none") from None
+    except ValueError as error:
+        raise ValueError(f"{beside}: not a JSON file ({error})") from None
+    if missing := [name for name in IDENTITY if name not in found]:
+        raise ValueError(f"{beside}: the sidecar does not say {', '.join(missing)}")
+    return found
+
+
+def identity(path: str | Path) -> dict[str, Any]:
+    """Which video a row is about, from the sidecar beside it."""
+    found = sidecar(path)
+    return {name: found[name] for name in IDENTITY}
+
+
 def read_trace(path: str | Path, kind: str) -> pd.DataFrame:
     """The events of one kind that a method left in its sidecar's trace, a row each; empty where there are none."""
     return pd.DataFrame(json.loads(Path(path).read_text()).get("trace", {}).get(kind, []))

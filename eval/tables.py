@@ -17,10 +17,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from eval.cards import METRICS, OVERALL, VBENCH, Metric
+from eval.metric import Metric
 from eval.statistics import RESAMPLES, Estimate, difference, estimate
-
-MAIN = (*(METRICS[name] for name in VBENCH), OVERALL, METRICS["motion"], METRICS["drift"])
 
 CALLS = Metric("calls_per_frame", "Model calls per frame", "Calls/frame",
                "Forward passes of the denoiser per video frame; a guided pass counts as two.",
@@ -79,7 +77,7 @@ def comparison(
     title: str,
     scores: pd.DataFrame,
     facts: pd.DataFrame,
-    columns: Sequence[Metric] = MAIN,
+    columns: Sequence[Metric],
     entries: Sequence[str] | None = None,
     words: Mapping[str, str] | None = None,
     heading: str = "Method",
@@ -121,7 +119,7 @@ def differences(
     scores: pd.DataFrame,
     facts: pd.DataFrame,
     reference: str,
-    columns: Sequence[Metric] = MAIN,
+    columns: Sequence[Metric],
     entries: Sequence[str] | None = None,
     notes: Sequence[str] = (),
     resamples: int = RESAMPLES,

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from eval.cards import METRICS
+from eval.metric import card
 from eval.scores import read, read_sidecars
 
 FOLDER = Path(__file__).parent
@@ -31,20 +31,22 @@ FIGURES = {
     "reflection": "Self-reflection in the video with the most searches: scores, candidates and what was adopted.",
     "foresight": "The consistency score of noisy frames against that of the same frames when they are clean.",
 }
-FIRST = ("vbench", "narrlv", "differences", "cost")  # tables in this order, then the ablations
 
 
-def write(suite: str | Path, title: str, note: str = "", entries: Sequence[str] | None = None) -> Path:
+def write(
+    suite: str | Path, title: str, note: str = "", entries: Sequence[str] | None = None, first: Sequence[str] = ()
+) -> Path:
     """Write the report of a suite's folder and return its path.
 
     Reads scores.parquet, the sidecars, tables/*.json and plots/*.svg, and quality.json and manifest.json where they
-    are. `note` is what a reader must know about the suite; `entries` orders the gallery (default: as in the scores).
+    are. `note` is what a reader must know about the suite; `entries` orders the gallery (default: as in the scores), `first` are
+    the tables that come before the others.
     """
     suite = Path(suite)
     path = suite / "report/index.html"
     path.parent.mkdir(exist_ok=True)
     scores = read(suite / "scores.parquet")
-    tables = sorted(suite.glob("tables/*.json"), key=lambda path: (_rank(path.stem), path.stem))
+    tables = sorted(suite.glob("tables/*.json"), key=lambda path: (_rank(path.stem, first), path.stem))
     plots = sorted(suite.glob("plots/*.svg"), key=lambda path: (_rank(path.stem, tuple(FIGURES)), path.stem))
     page = (
         _environment()
@@ -57,6 +59,7 @@ def write(suite: str | Path, title: str, note: str = "", entries: Sequence[str] 
             quality=_json(suite / "quality.json"),
             tables=[json.loads(path.read_text()) for path in tables],
             plots=[{"name": plot.stem, "caption": FIGURES.get(plot.stem, _words(plot.stem))} for plot in plots],
+            metrics=_shown_metrics(scores),
             gallery=gallery(suite, scores, entries),
             manifest=_json(suite / "manifest.json"),
             summary=_summary(scores),
@@ -103,11 +106,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["shown"] = _shown
-    environment.globals["metrics"] = [
-        {"name": card.name, "short": card.short, "label": card.label, "scale": card.scale, "digits": card.digits}
-        for card in METRICS.values()
-    ]
     return environment
+
+
+def _shown_metrics(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the gallery must know of the metrics of the long table; of those that are not installed here, nothing."""
+    found = [known for name in dict.fromkeys(scores["metric"]) if (known := card(name))]
+    return [{key: getattr(known, key) for key in ("name", "short", "label", "scale", "digits")} for known in found]
 
 
 def _shown(value: float | None, column: dict[str, Any], sign: bool = False) -> str:
@@ -128,7 +133,7 @@ def _summary(scores: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _rank(name: str, order: Sequence[str] = FIRST) -> int:
+def _rank(name: str, order: Sequence[str]) -> int:
     return order.index(name) if name in order else len(order)
 
 

@@ -29,7 +29,7 @@ import yaml
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from eval.cards import METRICS
+from eval.vbench import METRICS
 from eval.vbench.score import Backbones
 from eval.vbench.weights import digest, located
 from eval.video import VideoError
@@ -49,7 +49,7 @@ def load(
     weights: str | Path | None = None,
     device: str | torch.device | None = None,
     package: str | Path | None = None,
-    metrics: Collection[str] = tuple(METRICS),
+    metrics: Collection[str] = METRICS,
 ) -> Backbones:
     """The backbones of the protocol "vbench" in float32, on CUDA where it is there; networks for these metrics only.
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.cards import VBENCH
+from eval.vbench import VBENCH
 from eval.tables import one_protocol
 from eval.vbench.official import SCALES
 

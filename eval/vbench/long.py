@@ -22,8 +22,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from eval import video
-from eval.cards import METRICS, VBENCH
-from eval.vbench.metrics import NotDefined, Observation, consistency, measured, measures
+from eval.vbench import VBENCH
+from eval.metric import METRICS, NotDefined
+from eval.vbench.metrics import Observation, consistency, measured
 from eval.vbench.score import Backbones, observe, row
 
 SECONDS = 2
@@ -57,7 +58,7 @@ def score_video(
         length = int(video.facts(path).fps) * SECONDS
         if length < 4:
             raise video.VideoError("less than 2 frames per second: the clips are too short to score")
-        parts = {measures(length)[metric][0] for metric in metrics}
+        parts = {METRICS.get(metric).part for metric in metrics}
         seen, frames = [], 0
         for start, clip in clips(video.chunks(path, chunk), length):
             seen.append(observe(clip.split(chunk), long, parts))
@@ -73,10 +74,10 @@ def score_video(
 
 
 def _in_clip(metric: str, long: Backbones, seen: list[Observation], frames: int) -> dict[str, Any]:
-    if frames < METRICS[metric].frames:
-        return row(metric, long, frames, reason=f"{frames} frames: {metric} needs at least {METRICS[metric].frames}")
+    if frames < (needed := METRICS.get(metric).frames):
+        return row(metric, long, frames, reason=f"{frames} frames: {metric} needs at least {needed}")
     try:
-        values = [measured(metric, clip, frames)[0] for clip in seen]
+        values = [measured(METRICS.get(metric), clip)[0] for clip in seen]
     except NotDefined as error:
         return row(metric, long, frames, reason=str(error))
     return row(metric, long, frames, value=sum(values) / len(values), series=values)

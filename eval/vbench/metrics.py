@@ -1,6 +1,6 @@
 """The formulas of VBench's dimensions and of ours, on what one pass over a video leaves behind.
 
-Each returns (value, series): the value of the video and the per-frame or per-pair numbers that it averages.
+Each formula returns (value, series): the value of the video and the per-frame or per-pair numbers that it averages.
 `NotDefined` says why a video has no value.
 """
 
@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from eval.metric import Metric, NotDefined
+
 Measured = tuple[float, list[float]]
-
-
-class NotDefined(ValueError):
-    """Why a metric has no value for this video, in one sentence."""
+Part = str | Callable[[Tensor], Tensor]  # of an observation, as metrics name it
+WINDOW = 16  # frames: the native length of the base models that the paper extends
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,11 @@ class Observation:
     displacement: Float[Tensor, " T-1"]
     frames: int
     undefined: Mapping[str, str] = field(default_factory=dict)  # part -> why there is nothing of it
+    others: Mapping[Callable, Tensor] = field(default_factory=dict)  # parts that a metric brings with it
+
+    def of(self, part: Part) -> Tensor:
+        """The rows of a part."""
+        return getattr(self, part) if isinstance(part, str) else self.others[part]
 
 
 PARTS = ("subject", "background", "interpolation", "change", "displacement")
@@ -65,7 +69,7 @@ def motion(displacement: Float[Tensor, " pairs"]) -> Measured:
     return _mean(displacement.double())
 
 
-def drift(features: Float[Tensor, "T d"], window: int) -> Measured:
+def drift(features: Float[Tensor, "T d"], window: int = WINDOW) -> Measured:
     """How much less the last window resembles the first one than the first one resembles itself.
 
     The series is each frame's cosine to the mean feature of the first window; the value is its mean over the first
@@ -77,26 +81,11 @@ def drift(features: Float[Tensor, "T d"], window: int) -> Measured:
     return (similarity[:span].mean() - similarity[-span:].mean()).item(), similarity.tolist()
 
 
-def measures(window: int) -> dict[str, tuple[str, Callable[[Tensor], Measured]]]:
-    """Every metric: the part of an observation that it reads, and its formula on that.
-
-    window: length of drift's windows in frames.
-    """
-    return {
-        "subject_consistency": ("subject", consistency),
-        "background_consistency": ("background", consistency),
-        "motion_smoothness": ("interpolation", smoothness),
-        "temporal_flickering": ("change", smoothness),
-        "motion": ("displacement", motion),
-        "drift": ("subject", partial(drift, window=window)),
-    }
-
-
-def measured(metric: str, seen: Observation, window: int) -> Measured:
-    part, formula = measures(window)[metric]
-    if part in seen.undefined:
-        raise NotDefined(seen.undefined[part])
-    return formula(getattr(seen, part))
+def measured(metric: Metric, seen: Observation) -> Measured:
+    """A metric of a video that was looked at; `NotDefined` where it has no value."""
+    if metric.part in seen.undefined:
+        raise NotDefined(seen.undefined[metric.part])
+    return metric.formula(seen.of(metric.part))
 
 
 def _mean(series: Float[Tensor, " n"]) -> Measured:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from eval import video
-from eval.cards import METRICS
-from eval.scores import COLUMNS, IDENTITY
+from eval import metric as registered
+from eval.metric import Metric, NotDefined
+from eval.scores import COLUMNS, identity
+from eval.vbench import METRICS
 from eval.vbench.matching import displacement
-from eval.vbench.metrics import PARTS, NotDefined, Observation, measured, measures
+from eval.vbench.metrics import PARTS, Observation, Part, measured
 
 SUFFIXES = (".mp4", ".gif", ".webm", ".mkv", ".mov")
-WINDOW = 16  # frames: the native length of the base models that the paper extends
 
 
 @dataclass(frozen=True)
@@ -51,30 +51,31 @@ class Backbones:
 def score_video(
     path: str | Path,
     backbones: Backbones,
-    window: int = WINDOW,
     chunk: int = 16,
-    metrics: Collection[str] = tuple(METRICS),
+    metrics: Collection[str] = METRICS,
 ) -> list[dict[str, Any]]:
-    """One row per metric: frames, metric, protocol, version, value, reason, series.
+    """One row per metric, registered ones by name: frames, metric, protocol, version, value, reason, series.
 
     Networks that none of the metrics looks through are not run.
     `value` is None exactly where `reason` says why: an unreadable file, no video stream, too few frames for this
     metric, or features that are not finite. Memory depends on `chunk`, the frames decoded and embedded at a time, and
     on the frame size, not on the length.
     """
+    wanted = [registered.METRICS.get(name) for name in metrics]
     try:
-        seen = observe(video.chunks(path, chunk), backbones, {measures(window)[metric][0] for metric in metrics})
+        seen = observe(video.chunks(path, chunk), backbones, {metric.part for metric in wanted})
     except video.VideoError as error:
-        return [row(metric, backbones, 0, reason=str(error)) for metric in metrics]
-    return [_measured(metric, seen, backbones, window) for metric in metrics]
+        return [row(metric.name, backbones, 0, reason=str(error)) for metric in wanted]
+    return [_measured(metric, seen, backbones) for metric in wanted]
 
 
 @torch.inference_mode()
 def observe(
-    frames: Iterable[UInt8[Tensor, "n height width 3"]], backbones: Backbones, parts: Collection[str] = PARTS
+    frames: Iterable[UInt8[Tensor, "n height width 3"]], backbones: Backbones, parts: Collection[Part] = PARTS
 ) -> Observation:
     """The one pass: chunks of frames in, a few numbers per frame out, of the parts that are asked for."""
-    rows = {part: _Rows() for part in PARTS}
+    others = [part for part in parts if part not in PARTS]  # what metrics bring with them
+    rows = {part: _Rows() for part in (*PARTS, *others)}
     networks = {part: getattr(backbones, part) for part in ("subject", "background") if part in parts}
     count, undefined = 0, {}
     last = waiting = None  # the frame before this chunk; the frames whose right neighbour is still to come
@@ -84,6 +85,8 @@ def observe(
         features = {network: network(chunk).float() for network in set(networks.values())}
         for part, network in networks.items():
             rows[part].append(features[network])
+        for part in others:
+            rows[part].append(part(chunk))
 
         joined = chunk if last is None else torch.cat([last, chunk])
         last = chunk[-1:]
@@ -101,7 +104,13 @@ def observe(
                 rows["interpolation"].append(_difference(backbones.interpolate(ends[:-1], ends[1:]), middles))
             except video.VideoError as error:  # frames too small for the interpolator are fine for the rest
                 undefined["interpolation"] = str(error)
-    return Observation(**{part: kept.tensor() for part, kept in rows.items()}, frames=count, undefined=undefined)
+    kept = {part: found.tensor() for part, found in rows.items()}
+    return Observation(
+        **{part: kept[part] for part in PARTS},
+        frames=count,
+        undefined=undefined,
+        others={part: kept[part] for part in others},
+    )
 
 
 class _Rows:
@@ -123,7 +132,6 @@ class _Rows:
 def score_videos(
     videos: Iterable[str | Path],
     backbones: Backbones,
-    window: int = WINDOW,
     chunk: int = 16,
     metrics: Mapping[str, Collection[str]] | None = None,
 ) -> pd.DataFrame:
@@ -133,42 +141,27 @@ def score_videos(
     rows with a reason. metrics: those of each prompt by its id, default all of every prompt.
     """
     rows = []
-    for path, identity in ((Path(path), _identity(Path(path))) for path in videos):
-        chosen = tuple(METRICS) if metrics is None else metrics[identity["prompt_id"]]
-        rows += [identity | found for found in score_video(path, backbones, window, chunk, chosen)]
+    for path, about in ((Path(path), identity(path)) for path in videos):
+        chosen = METRICS if metrics is None else metrics[about["prompt_id"]]
+        rows += [about | found for found in score_video(path, backbones, chunk, chosen)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _identity(path: Path) -> dict[str, Any]:
-    beside = path.with_suffix(".json")
+def _measured(metric: Metric, seen: Observation, backbones: Backbones) -> dict[str, Any]:
+    frames = seen.frames
+    if frames < metric.frames:
+        reason = f"{frames} frame{'s' * (frames != 1)}: {metric.name} needs at least {metric.frames}"
+        return row(metric.name, backbones, frames, reason=reason)
     try:
-        sidecar = json.loads(beside.read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no sidecar {beside.name} beside it; eval/vbench/folder.py needs none") from None
-    except ValueError as error:
-        raise ValueError(f"{beside}: not a JSON file ({error})") from None
-    sidecar = {"prompt_id": path.parent.name, **sidecar}
-    missing = [name for name in IDENTITY if name not in sidecar]
-    if missing:
-        raise ValueError(f"{beside}: the sidecar does not say {', '.join(missing)}")
-    return {name: sidecar[name] for name in IDENTITY}
-
-
-def _measured(metric: str, seen: Observation, backbones: Backbones, window: int) -> dict[str, Any]:
-    frames, needed = seen.frames, METRICS[metric].frames
-    if frames < needed:
-        reason = f"{frames} frame{'s' * (frames != 1)}: {metric} needs at least {needed}"
-        return row(metric, backbones, frames, reason=reason)
-    try:
-        value, series = measured(metric, seen, window)
+        value, series = measured(metric, seen)
     except NotDefined as error:
-        return row(metric, backbones, frames, reason=str(error))
-    return row(metric, backbones, frames, value=value, series=series)
+        return row(metric.name, backbones, frames, reason=str(error))
+    return row(metric.name, backbones, frames, value=value, series=series)
 
 
 def row(metric: str, backbones: Backbones, frames: int, value=None, reason=None, series=None) -> dict[str, Any]:
     """A row without its video's identity."""
-    version = f"{METRICS[metric].version}+{backbones.version}"
+    version = f"{registered.METRICS.get(metric).version}+{backbones.version}"
     return {
         "frames": frames, "metric": metric, "protocol": backbones.protocol, "version": version,
         "value": value, "reason": reason, "series": series,

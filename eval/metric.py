@@ -1,0 +1,67 @@
+"""What a metric is, in one place: its card, its formula, and what it reads of the one pass over a video.
+
+A metric registers itself under its name, this project's no otherwise than those of other packages:
+
+    [project.entry-points."miga.metrics"]
+    first_last = "my_package:FIRST_LAST"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from eval.registry import Registry
+
+ROUNDING = 1e-6  # of values: the cosine of a frame with itself is 1 + 6e-8 in float32, in VBench too
+
+
+class NotDefined(ValueError):
+    """Why a metric has no value for this video, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric. `low` and `high` bound its values, `scale` is what tables multiply by to print them.
+
+    `version` changes whenever the same video could get another value; values of different versions never meet.
+
+    part: what it reads of the one pass: a part that the pass keeps anyway, by name ("subject", "background",
+        "interpolation", "change", "displacement"), or a function of its own, uint8 RGB frames (n, height, width, 3) on
+        the scoring device -> a row of numbers (n, ...) per frame. Metrics with the same part share it.
+    formula: the part of a whole video, (T, ...), or (T - 1, ...) where it compares neighbours -> (value, series): the
+        value of the video and the numbers per frame or pair that it is made of. `NotDefined` where there is none.
+        A metric without a formula is computed by the benchmark that it belongs to, or is derived.
+    """
+
+    name: str
+    label: str
+    short: str
+    summary: str
+    low: float
+    high: float
+    higher_is_better: bool
+    version: str = "1"
+    scale: float = 100.0
+    unit: str = "%"
+    digits: int = 2
+    source: str = ""
+    frames: int = 2  # fewest frames that it is defined for
+    ranked: bool = True  # False: more is neither better nor worse
+    of: tuple[str, ...] = ()  # a derived metric: the plain mean of the means of these
+    part: str | Callable[[Any], Any] | None = None
+    formula: Callable[[Any], tuple[float, list[float]]] | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The metrics of the long table that this one is made of: itself unless it is derived."""
+        return self.of or (self.name,)
+
+
+METRICS = Registry("miga.metrics", "metric")
+
+
+def card(name: str) -> Metric | None:
+    """The registered metric of that name; None for one that is not installed here."""
+    return METRICS.get(name) if name in METRICS.names() else None
