@@ -19,7 +19,7 @@ from typing import Any
 from eval.files import write_json
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import choose_suite, load_experiment
-from miga.models import home_of, registry, remedy_for, spec_of, weights
+from miga.models import home_of, registry, remedy_for, weights
 from miga.models.registry import Source
 
 

@@ -21,15 +21,15 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
-from miga.models import registry
 from miga.models.wan import FrameTimesteps
 from miga.sprites import world
+from miga.sprites.bases import SPRITES_WAN
 from miga.sprites.fitting import Schedule, fit
 from miga.sprites.networks import TEXT_WIDTH, save_folder
 from miga.sprites.probes import Probes, asked, cells
 from miga.sprites.text import vocabulary
 
-OPTIONS = registry.get("sprites-wan").options
+OPTIONS = SPRITES_WAN.options
 FRAMES = 4 * (OPTIONS.window - 1) + 1  # video frames of a training clip
 SIDE = world.SIZE // 16  # tokens along a side: 8x in the autoencoder, 2x in the patches
 ENCODED = 32  # clips that are rendered and encoded together
