@@ -37,7 +37,7 @@ from miga.experiment.run import PeakMemory
 from miga.models import convert, registry
 from miga.models.pretrained import PRECISIONS, Pretrained, precision_of
 from miga.models.videocrafter2 import VideoCrafter2
-from miga.models.wan import Wan21
+from miga.models.wan import Wan
 
 WORKLOADS = ("window", "base", "fifo_diffusion", "miga")
 HEADER = (
@@ -93,7 +93,7 @@ def random_model(name: str, device: torch.device, precision: str, compiled: bool
     if reduced:
         changes |= SMALL_RUN
 
-    class Random(VideoCrafter2 if spec.family == "unet" else Wan21):
+    class Random(VideoCrafter2 if spec.family == "unet" else Wan):
         def part(self, cls, part, dtype):
             with torch.device(device):
                 network = cls.from_config(configs[part])

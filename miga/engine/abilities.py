@@ -13,13 +13,13 @@ class Abilities:
 
     Attributes
     ----------
-    attention: what `engine.attention` replaces: attention over time per pixel (UNets), joint attention over all tokens of
-        a clip (transformers), or nothing.
+    attention: what `engine.attention` replaces: attention over time per pixel (UNets), joint attention over all
+        tokens of a clip (transformers), or nothing.
     prediction: what the network predicts, the noise (epsilon) or the flow.
     rotary: whether positions in time are rotary, so that they can be moved and scaled.
     levels: whether the network is told a noise level per frame, or one per clip only.
-    trained: the noise levels that it has seen in training: one per clip, one per clip beside a clean first frame (start),
-        or one for each frame.
+    trained: the noise levels that it has seen in training: one per clip, one per clip beside a clean first frame
+        (start), or one for each frame.
     stride: video frames of a latent frame after the first one.
     texts: whether a window can have a text per frame.
     clean_timestep: the timestep that a clean frame (level -1) is told, where the network knows clean frames.

@@ -47,7 +47,7 @@ class Card:
     multi_prompt: bool = False
 
     def is_port(self, base: str) -> bool:
-        """Whether running on this base model (a registered name) is our port of a method that was published on others."""
+        """Whether the method on this base model (a registered name) is a port of ours: it was published on others."""
         return bool(self.published) and base not in self.published
 
 

@@ -1,4 +1,4 @@
-"""What a folder of weights is: like which base model, or why it cannot be run as any. Nothing runs with half a model."""
+"""What a folder of weights is: like which base model, or why it is refused. Nothing runs with half a model."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def examine(directory: Path, index: dict[str, Any]) -> dict[str, Any]:
     }
     if index.get("boundary_ratio") is not None or "transformer_2" in named | there:
         raise ValueError(
-            f"{directory} has two denoisers, one for noisy and one for cleaner levels (as Wan2.2-A14B): run with one of "
-            "them it would be another model; take a model of one denoiser, such as "
+            f"{directory} has two denoisers, one for noisy and one for cleaner levels (as Wan2.2-A14B): run with one "
+            "of them it would be another model; take a model of one denoiser, such as "
             "`miga models fetch wan2.2-ti2v-5b`"
         )
     if unused := sorted((named | there) - PARTS - {"fps_embedding"}):
@@ -61,8 +61,8 @@ def examine(directory: Path, index: dict[str, Any]) -> dict[str, Any]:
     inside, out = network.get("in_channels"), network.get("out_channels")
     if network.get("image_dim") is not None or (inside and out and inside != out):
         raise ValueError(
-            f"{directory / denoisers[0]} is an image-to-video transformer (it takes {inside} channels and gives {out}): "
-            "a text-to-video one is needed, such as `miga models fetch wan2.1-1.3b`"
+            f"{directory / denoisers[0]} is an image-to-video transformer ({inside} channels in, {out} out): a "
+            "text-to-video one is needed, such as `miga models fetch wan2.1-1.3b`"
         )
     return network
 
@@ -74,7 +74,9 @@ def read_config(part: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ValueError(f"{part / 'config.json'} cannot be read ({type(error).__name__}): fetch the model again") from None
+        raise ValueError(
+            f"{part / 'config.json'} cannot be read ({type(error).__name__}): fetch the model again"
+        ) from None
 
 
 def original_layout(directory: Path) -> str | None:

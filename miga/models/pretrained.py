@@ -156,7 +156,7 @@ class Pretrained(BaseModel):
         return plain + scale * (guided - plain)
 
     def timesteps(self, levels: Int[Tensor, "b f"]) -> Int[Tensor, "b f"]:
-        """What the network is told. Clean frames (level -1) are told so where it knows them, else the cleanest level."""
+        """What the network is told: of clean frames (level -1) that, where it knows them, else the cleanest level."""
         table, clean = self.solver.timesteps.to(levels.device), self.abilities.clean_timestep
         if clean is None:
             return table[levels.clamp(min=0)]

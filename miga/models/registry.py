@@ -124,6 +124,7 @@ class Spec(Source):
         where neither the directory nor its name says what it is like.
     stands_for: the published base model whose small relative this one is; default: itself.
     features: "module:function" (of a device) of the image features by which methods judge frames.
+    extras: names of further weights that the features need.
     precision: of the denoiser on a GPU (elsewhere fp32), as the original deploys it.
     """
 
@@ -137,6 +138,7 @@ class Spec(Source):
     recognises: Callable[[Index, Index], bool] = never
     stands_for: str = ""
     features: str = "miga.models.features:dino"
+    extras: tuple[str, ...] = ("dino-vitb16",)
 
 
 BASES = Registry("miga.base_models", "base model")

@@ -71,7 +71,7 @@ def clean(prompt: str) -> str:
 
 
 class Wan(Pretrained):
-    """Wan2.1 and Wan2.2-TI2V; the latter's autoencoder also folds 2x2 pixels into channels, and knows it from its config.
+    """Wan2.1 and Wan2.2-TI2V, whose autoencoder also folds 2x2 pixels into channels (its config says so).
 
     `window` and all counts of latents are latent frames: l of them decode to 4 (l - 1) + 1 video frames.
     """

@@ -23,6 +23,7 @@ SPRITES_UNET = Spec(
     remedy="miga sprites train --model sprites-unet",
     stands_for="videocrafter2",
     features="miga.sprites.reader:subject_features",
+    extras=(),
 )
 SPRITES_WAN = replace(
     SPRITES_UNET,

@@ -406,7 +406,7 @@ def _wan_schedule(steps: int, seed: int, decay: float) -> Schedule:
 def _train_on_clips(
     folder: Path, weights: Path, vae: AutoencoderKLWan, schedule: Schedule, device: str, **how: Any
 ) -> None:
-    """Train a transformer of Wan's kind on the clips of the world and export it; `how` is of `wan.train_transformer`."""
+    """Train a transformer of Wan's kind on the clips of the world and export it; `how`: of `wan.train_transformer`."""
     tokenizer = wan.new_tokenizer()
     latents = _latent_cache(partial(wan.encode_clips, vae), folder / "latents", WAN_CLIPS, schedule.seed)
     captions_of = CaptionSampler(_all_scenes(WAN_CLIPS, schedule.seed))

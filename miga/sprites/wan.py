@@ -1,4 +1,4 @@
-"""`sprites-wan`, the small relative of Wan2.1, and `sprites-df`, the same with a noise level per frame: networks, training.
+"""`sprites-wan`, the small relative of Wan2.1, and `sprites-df`, the same with a level per frame: networks, training.
 
 The window is the registry's: 6 latent frames (21 video frames). It is even, which FIFO-Diffusion's lookahead needs; it
 holds MIGA's guidance frames beside at least one stride of new ones; and it lasts about as long as the 16 frames of
@@ -139,7 +139,7 @@ class TransformerAndText(nn.Module):
         transformer.norm_out.register_forward_pre_hook(lambda module, inputs: self.seen.update(end=inputs[0]))
 
     def forward(self, latents: torch.Tensor, sigmas: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """latents (B, F, C, h, w), sigmas (B,) or (B, F) in 0..1, tokens (B, 2, L) ids and mask -> flow like the latents.
+        """latents (B, F, C, h, w), sigmas (B,) or (B, F) in 0..1, tokens (B, 2, L) ids and mask -> flow.
 
         The text is zero where the prompt has ended, as Wan pads it: zeros are attended, there is no mask.
         """
