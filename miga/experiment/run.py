@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from eval.benchmark import BENCHMARKS
 from eval.files import write_json
-from eval.parsing import Strict, known, parse
+from eval.parsing import Strict, parse
 from miga.engine import checkpoint
 from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import METHODS, Method, MethodConfig
@@ -57,12 +58,8 @@ def configure(name: str, params: dict[str, Any]) -> tuple[Method, MethodConfig]:
 
 def check(experiment: Experiment) -> None:
     """`ValueError` for an unknown base model, method, parameter or metric of a suite, before anything runs."""
-    from eval.cards import METRICS, NARRLV
-
-    metrics = {"vbench": METRICS, "narrlv": NARRLV}
-    for name, chosen in experiment.suite.prompts.items():
-        for metric in chosen.metrics:
-            known(metric, metrics[chosen.protocol], f"metric in the prompts {name!r}:")
+    for name, settings in experiment.suite.benchmarks.items():
+        BENCHMARKS.get(name).check(settings)
     for entry in (experiment.entries | experiment.variants).values():
         configure(entry.method, entry.params)
     for base in experiment.suite.bases.values():
@@ -179,7 +176,7 @@ def generate(
         label=job.label or card.label,
         version=card.version,
         control=card.control,
-        port=model.family in card.ports,
+        port=card.is_port(model.stands_for),
         streaming=card.length == "infinite",
         params=config.model_dump(mode="json"),
         model=model.name,
