@@ -191,16 +191,18 @@ def with_paper(table: Table, numbers: Mapping[tuple[str, str], Mapping[str, floa
     return replace(table, rows=tuple(rows), compared=True)
 
 
-def paper_numbers(path: str | Path, section: str) -> dict[tuple[str, str], dict[str, float]]:
-    """(base, entry) -> metric -> percent of a table of the paper, as `config/paper_results.yaml` has them."""
-    data = yaml.safe_load(Path(path).read_text())
-    if section not in data:
-        raise ValueError(f"{path}: no section {section!r}: it has {', '.join(data)}")
-    columns = data[section].pop("columns")
+def paper_numbers(path: str | Path) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
+    """Table -> (base, entry) -> metric -> percent, as a file such as `config/paper_results.yaml` has them."""
     return {
-        (base, entry): {column: value for column, value in zip(columns, values, strict=True) if value is not None}
-        for base, part in data[section].items()
-        for entry, values in part.items()
+        table: {
+            (base, entry): {column: value for column, value in zip(columns, values, strict=True) if value is not None}
+            for base, part in bases.items()
+            for entry, values in part.items()
+        }
+        for table, (columns, bases) in (
+            (name, (said["columns"], {key: part for key, part in said.items() if key != "columns"}))
+            for name, said in yaml.safe_load(Path(path).read_text()).items()
+        )
     }
 
 

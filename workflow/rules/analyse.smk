@@ -23,6 +23,7 @@ rule tables:
         title=SUITE.title,
         note=SUITE.note,
         entries=list(EXPERIMENT.entries),
+        benchmarks=said_of(*SUITE.benchmarks),
         reference=SUITE.reference,
         resamples=CONFIG.bootstrap,
         code=code_digest("eval.tables"),
@@ -33,7 +34,9 @@ rule tables:
 # The scores of its rows only, so that `snakemake ablation_miga` makes no other videos.
 rule ablation:
     input:
-        scores=lambda wildcards: scores_of(*ABLATIONS[wildcards.table].rows),
+        scores=lambda wildcards: scores_of(
+            *ABLATIONS[wildcards.table].rows, benchmarks=[EXPERIMENT.main]
+        ),
         manifests=lambda wildcards: manifests_of(*ABLATIONS[wildcards.table].rows),
         paper=PAPER,
     output:
@@ -51,6 +54,7 @@ rule ablation:
     params:
         suite=SUITE.title,
         ablation=lambda wildcards: ABLATIONS[wildcards.table].model_dump(),
+        benchmarks=said_of(EXPERIMENT.main),
         note=SUITE.note,
         resamples=CONFIG.bootstrap,
         code=code_digest("eval.tables", "eval.plots"),
@@ -79,6 +83,7 @@ rule plots:
         "../../environment.yml"
     params:
         names=PLOTS,
+        benchmarks=said_of(EXPERIMENT.main),
         entries=list(EXPERIMENT.entries),
         code=code_digest("eval.plots"),
     script:
@@ -148,7 +153,7 @@ rule leaderboard:
                 category="Leaderboard",
                 labels={"leaderboard": name},
             )
-            for name in boards()
+            for name in BOARDS
         ],
     log:
         f"{OUT}/logs/leaderboard.log",
@@ -156,6 +161,7 @@ rule leaderboard:
         "../../environment.yml"
     params:
         entries=list(EXPERIMENT.entries),
+        benchmarks=said_of(*SUITE.benchmarks),
         resamples=CONFIG.bootstrap,
         code=code_digest("eval.leaderboard"),
     script:

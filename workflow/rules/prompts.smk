@@ -10,8 +10,8 @@ rule fetch:
         "../../environment.yml"
     params:
         suite=choose_suite(CONFIG.suite)[0],
-        backbones=SUITE.backbones,
-        stories=[s.file for s in SUITE.prompts.values() if not Path(s.file).suffix],
+        benchmarks=said_of(*SUITE.benchmarks),
+        root=str(ROOT),
     script:
         "../scripts/fetch.py"
 

@@ -30,10 +30,7 @@ rule manifest:
             "config": CONFIG.model_dump(mode="json"),
             "experiment": EXPERIMENT.model_dump(mode="json"),
         },
-        code={
-            name: code_digest(name)
-            for name in ("miga.experiment.run", "eval.vbench.score", "eval.tables")
-        },
+        code=lambda wildcards: digests(),
     script:
         "../scripts/manifest.py"
 
@@ -58,6 +55,7 @@ rule page:
         title=SUITE.title,
         note=SUITE.note,
         entries=list(EXPERIMENT.entries),
+        tables=TABLES,
         code=code_digest("eval.report"),
     script:
         "../scripts/page.py"

@@ -7,6 +7,7 @@ start(snakemake)
 from datetime import UTC, datetime
 from pathlib import Path
 
+from chosen import benchmarks
 from videos import facts_of
 
 from eval import leaderboard, scores
@@ -15,6 +16,6 @@ path, params = Path(snakemake.input.scores), snakemake.params
 table, facts = scores.read(path), facts_of(snakemake.input.manifests)
 scored = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
 rows = table[table["entry"].isin(params.entries)]
-for board in map(Path, snakemake.output):
-    found = leaderboard.build(rows, facts, scored, leaderboard.BOARDS[board.stem], params.resamples)
-    leaderboard.write(found, board)
+for (benchmark, settings), board in zip(benchmarks(params.benchmarks), map(Path, snakemake.output), strict=True):
+    own, metrics = benchmark.own(rows, settings), benchmark.board(settings)
+    leaderboard.write(leaderboard.build(own, facts, scored, metrics, params.resamples), board)

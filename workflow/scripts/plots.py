@@ -6,11 +6,14 @@ start(snakemake)
 
 from pathlib import Path
 
+from chosen import benchmarks
 from videos import facts_of
 
 from eval import plots, scores
 
 params = snakemake.params
 table, facts = scores.read(snakemake.input.scores), facts_of(snakemake.input.manifests)
+((benchmark, settings),) = benchmarks(params.benchmarks)
+table, columns = benchmark.own(table, settings), benchmark.board(settings)
 for name in params.names:
-    getattr(plots, name)(table, facts, Path(snakemake.output[0]).with_name(name), params.entries)
+    getattr(plots, name)(table, facts, Path(snakemake.output[0]).with_name(name), params.entries, columns)

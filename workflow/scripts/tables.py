@@ -1,4 +1,4 @@
-"""The main table, the paired differences to the reference entry, and the costs."""
+"""The tables of the benchmarks, the paired differences to the reference entry, and the costs."""
 
 from start import start
 
@@ -6,21 +6,29 @@ start(snakemake)
 
 from pathlib import Path
 
+from chosen import benchmarks
 from videos import facts_of
 
 from eval import scores, tables
+from eval.benchmark import Sheet
 
-params = snakemake.params
+params, folder = snakemake.params, Path(snakemake.output[0]).parent
 table, facts = scores.read(snakemake.input.scores), facts_of(snakemake.input.manifests)
-common = dict(entries=params.entries, notes=[params.note], resamples=params.resamples)
-estimated = dict(common, scores=table, facts=facts, columns=tables.MAIN)
+common = dict(entries=params.entries, resamples=params.resamples)
+printed = tables.paper_numbers(snakemake.input.paper[0]) if snakemake.input.paper else {}
+sheet = Sheet(params.title, params.note, printed=printed, **common)
 
-main = tables.comparison("vbench", f"{params.title}: metrics of VBench", **estimated)
-if snakemake.input.paper:
-    main = tables.with_paper(main, tables.paper_numbers(snakemake.input.paper[0], "vbench"))
-found = [main, tables.cost(facts, **common)]
-if params.reference in params.entries:
-    title = f"{params.title}: paired differences"
-    found.append(tables.differences("differences", title, reference=params.reference, **estimated))
+chosen = list(benchmarks(params.benchmarks))
+found = [make(table, facts, sheet) for one, settings in chosen for make in one.tables(settings).values()]
+if params.reference:
+    main, settings = chosen[0]
+    own, title = main.own(table, settings), f"{params.title}: paired differences"
+    columns = main.board(settings)
+    found.append(
+        tables.differences(
+            "differences", title, own, facts, params.reference, columns, notes=[params.note], **common
+        )
+    )
+found.append(tables.cost(facts, notes=[params.note], **common))
 for one in found:
-    tables.write(one, Path(snakemake.output[0]).parent)
+    tables.write(one, folder)
