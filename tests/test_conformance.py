@@ -28,7 +28,8 @@ def loaded(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def texts(loaded):
-    return {family: model.encode(["a red circle moves right"]) for family, model in loaded.items()}
+    prompt = "a red circle moves right over a plain grey background"
+    return {family: model.encode([prompt]) for family, model in loaded.items()}
 
 
 @pytest.fixture
