@@ -1,0 +1,1 @@
+"""The engine: queues of frames at mixed noise levels, plans of windows over them, solvers, keyed noise."""
