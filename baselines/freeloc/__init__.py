@@ -100,7 +100,7 @@ METHOD = Method(
         models=("transformer",),
         notes=(
             "Follows the released code, repaired where it cannot run: pairs between near and mid distance are in no "
-            "branch, and distances are rounded up to 128 tokens. It has lengths for 41 and 81 latent frames only, "
+            "branch, and distances are rounded up to 128 tokens. It has lengths for 41 and 81 latent frames only: "
             "below 61 we take the former, from there on the latter. Its list of blocks is for Wan2.1-1.3B's 30; "
             "a larger network needs `layers`, a smaller one gets blocks at the same relative depth, a base whose clip "
             "has not 21 latent frames gets lengths in proportion: both our choice. A UNet without rotary positions has "
