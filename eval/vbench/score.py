@@ -213,8 +213,9 @@ def row(metric: str, backbones: Backbones, frames: int, value=None, reason=None,
     """A row without its video's identity."""
     part = measure(metric).part
     networks = "pixels" if part in PIXELS else backbones.versions.get(part, backbones.version)
+    version = f"{card(metric).version}+{networks}"
     return {
-        "frames": frames, "metric": metric, "protocol": backbones.protocol, "version": f"{card(metric).version}+{networks}",
+        "frames": frames, "metric": metric, "protocol": backbones.protocol, "version": version,
         "value": value, "reason": reason, "series": series,
     }  # fmt: skip
 
