@@ -140,7 +140,7 @@ class Benchmark:
         return scores[scores["metric"].isin({part for column in self.board(settings) for part in column.parts})]
 
     def tables(self, settings: Settings) -> dict[str, Callable[[pd.DataFrame, pd.DataFrame, Sheet], Table]]:
-        """File name -> the table, made of the suite's long table and the facts of its videos; `self.table` among them."""
+        """File name -> the table from the suite's long table and the facts of its videos; `self.table` among them."""
 
         def made(scores: pd.DataFrame, facts: pd.DataFrame, sheet: Sheet) -> Table:
             from eval.tables import comparison, with_paper

@@ -27,12 +27,15 @@ class Metric:
 
     `version` changes whenever the same video could get another value; values of different versions never meet.
 
-    part: what it reads of the one pass: a part that the pass keeps anyway, by name ("subject", "background",
-        "interpolation", "change", "displacement"), or a function of its own, uint8 RGB frames (n, height, width, 3) on
-        the scoring device -> a row of numbers (n, ...) per frame. Metrics with the same part share it.
-    formula: the part of a whole video, (T, ...), or (T - 1, ...) where it compares neighbours -> (value, series): the
-        value of the video and the numbers per frame or pair that it is made of. `NotDefined` where there is none.
+    part: what it reads of the one pass: a part that the pass keeps anyway or the networks bring, by name
+        (`eval.vbench.metrics.Observation` lists them), or a function of its own, uint8 RGB frames (n, height, width, 3)
+        on the scoring device -> a row of numbers (n, ...) per frame. Metrics with the same part share it.
+    formula: the observation of a whole video, in which `seen[part]` are the rows -> (value, series): the value of the
+        video and the numbers per frame or pair that it is made of. `NotDefined` where there is none.
         A metric without a formula is computed by the benchmark that it belongs to, or is derived.
+    cost: what a video costs beyond being decoded; operations at 320x512 pixels.
+    sees, rewards: faults (`eval/degrade.py`) that make it worse, and that make it better, as the matrix of rendered
+        sprites says; it is blind to the others.
     """
 
     name: str
@@ -50,6 +53,9 @@ class Metric:
     frames: int = 2  # fewest frames that it is defined for
     ranked: bool = True  # False: more is neither better nor worse
     of: tuple[str, ...] = ()  # a derived metric: the plain mean of the means of these
+    cost: str = "no network"
+    sees: tuple[str, ...] = ()
+    rewards: tuple[str, ...] = ()
     part: str | Callable[[Any], Any] | None = None
     formula: Callable[[Any], tuple[float, list[float]]] | None = None
 
@@ -65,3 +71,8 @@ METRICS = Registry("miga.metrics", "metric")
 def card(name: str) -> Metric | None:
     """The registered metric of that name; None for one that is not installed here."""
     return METRICS.get(name) if name in METRICS.names() else None
+
+
+def of_videos() -> tuple[str, ...]:
+    """Names of all registered metrics of single videos: those with a formula."""
+    return tuple(name for name in METRICS.names() if METRICS.get(name).formula)

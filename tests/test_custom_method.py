@@ -14,6 +14,7 @@ import yaml
 from eval import leaderboard
 from eval.parsing import parse
 from eval.scores import read_sidecars
+from eval.vbench.cards import MAIN
 from eval.vbench.matching import middle
 from eval.vbench.score import Backbones, score_videos
 from miga.engine.method import METHODS
@@ -87,7 +88,7 @@ def test_it_reaches_the_leaderboard(installed, tmp_path):
 
     scores = score_videos(videos, Backbones("toy", "1", features, features, middle))
     facts = read_sidecars(video.with_suffix(".json") for video in videos)
-    board = leaderboard.build(scores, facts, "2026-01-31", resamples=100)
+    board = leaderboard.build(scores, facts, "2026-01-31", MAIN, resamples=100)
     rows = board[board["entry"] == "mirror"]
     assert len(rows) == len(board) / 2 and set(rows["label"]) == {"Mirrored noise"}
     assert rows["value"].notna().all() and (rows["total"] == 2).all()

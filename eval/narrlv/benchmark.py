@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from eval.benchmark import Benchmark, Need, Prompt, Settings, Sheet
 from eval.metric import Metric
-from eval.parsing import Strict, known
 from eval.narrlv import JUDGES
+from eval.parsing import Strict, known
 
 if TYPE_CHECKING:
     import pandas as pd

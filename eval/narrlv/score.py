@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from eval import metric as registered
 from eval.narrlv.answers import PROTOCOL, Answered, Cache, Settings, Video, answer, column
 from eval.narrlv.judges import Judge
 from eval.narrlv.metric import SCORES, score
 from eval.narrlv.suite import Item
-from eval import metric as registered
 from eval.scores import COLUMNS, IDENTITY, sidecar
 
 

@@ -39,8 +39,8 @@ def write(
     """Write the report of a suite's folder and return its path.
 
     Reads scores.parquet, the sidecars, tables/*.json and plots/*.svg, and quality.json and manifest.json where they
-    are. `note` is what a reader must know about the suite; `entries` orders the gallery (default: as in the scores), `first` are
-    the tables that come before the others.
+    are. `note` is what a reader must know about the suite; `entries` orders the gallery (default: as in the scores),
+    `first` are the tables that come before the others.
     """
     suite = Path(suite)
     path = suite / "report/index.html"

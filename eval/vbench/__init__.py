@@ -11,4 +11,4 @@ official.py   the `vbench` package itself, in its own environment
 """
 
 VBENCH = ("subject_consistency", "background_consistency", "motion_smoothness", "temporal_flickering")
-METRICS = (*VBENCH, "motion", "drift")  # all that one pass gives without being asked for more
+STANDARD = (*VBENCH, "motion", "drift")  # what is scored where nobody says what

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from eval.benchmark import Benchmark, Need, Prompt, Settings, Sheet
-from eval.metric import METRICS as REGISTERED
-from eval.metric import Metric
+from eval.metric import METRICS, Metric
 from eval.parsing import known
-from eval.vbench import METRICS, VBENCH
+from eval.vbench import STANDARD, VBENCH
 from eval.vbench.lens import LENSES
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class VBenchSettings(Settings):
         "dimensions is measured on no others of VBench's"
     )
     backbones: str = Field("vbench", description="networks that the metrics look through (`miga.backbones`)")
-    metrics: list[str] = Field(list(METRICS), description="registered metrics (`miga metrics` lists them)")
+    metrics: list[str] = Field(list(STANDARD), description="registered metrics (`miga metrics` lists them)")
 
 
 class VBench(Benchmark):
@@ -35,7 +34,7 @@ class VBench(Benchmark):
     settings = VBenchSettings
 
     def roots(self, settings: VBenchSettings) -> list[str]:
-        metrics = [REGISTERED.get(name) for name in settings.metrics]
+        metrics = [METRICS.get(name) for name in settings.metrics]
         deciding = {part.__module__ for metric in metrics for part in (metric.part, metric.formula) if callable(part)}
         return ["eval.vbench.score", LENSES.module(settings.backbones), *sorted(deciding)]
 
@@ -49,8 +48,8 @@ class VBench(Benchmark):
         where = f"in the benchmark {self.name!r}:"
         known(settings.backbones, LENSES.names(), f"backbones {where}")
         for name in settings.metrics:
-            known(name, REGISTERED.names(), f"metric {where}")
-            if REGISTERED.get(name).formula is None:
+            known(name, METRICS.names(), f"metric {where}")
+            if METRICS.get(name).formula is None:
                 raise ValueError(f"metric {where} {name!r} has no formula on a pass over a video: remove it there")
 
     def needs(self, settings: VBenchSettings, root: Path) -> Iterator[Need]:
@@ -72,7 +71,7 @@ class VBench(Benchmark):
         from eval.vbench.cards import MAIN
 
         shown = {metric.name for metric in MAIN}
-        return (*MAIN, *(REGISTERED.get(name) for name in settings.metrics if name not in shown))
+        return (*MAIN, *(METRICS.get(name) for name in settings.metrics if name not in shown))
 
     def title(self, sheet: Sheet) -> str:
         return f"{sheet.title}: metrics of VBench"

@@ -1,7 +1,7 @@
 """The contract of backbones: through which networks the metrics of one pass see frames, and what those need.
 
-    [project.entry-points."miga.backbones"]
-    mine = "my_package:LENS"
+[project.entry-points."miga.backbones"]
+mine = "my_package:LENS"
 """
 
 from __future__ import annotations

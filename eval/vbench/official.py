@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from eval import video
+from eval.metric import METRICS
 from eval.vbench import VBENCH
-from eval.metric import card
 from eval.vbench.backbones import SMALLEST, too_small
 from eval.vbench.weights import DINO, digest, located, needed
 
@@ -106,7 +106,7 @@ def _inspected(path: Path) -> tuple[int, int, int, str | None]:
 
 def _reason(dimension: str, frames: int, height: int, width: int, unreadable: str | None) -> str | None:
     """Why the package would stumble over a video in this dimension."""
-    needed = known.frames if (known := card(dimension)) else 3
+    needed = METRICS.get(dimension).frames if dimension in VBENCH else 3
     if unreadable:
         return unreadable
     if frames < needed:
@@ -121,7 +121,8 @@ def _run(videos, chosen, python, weights, dimensions, device) -> dict[tuple[str,
         folder = Path(place)
         links = lay_out(folder, {name: videos[name] for name in chosen}, weights, dimensions, device)
         done = subprocess.run(
-            [str(python), str(RUNNER), str(folder / "job.json")], capture_output=True, text=True, cwd=folder,
+            # -P: the runner's own folder holds modules whose names the package knows otherwise
+            [str(python), "-P", str(RUNNER), str(folder / "job.json")], capture_output=True, text=True, cwd=folder,
             env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
         )  # fmt: skip
         if done.returncode:

@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 
 from eval.benchmark import BENCHMARKS
 from miga.experiment.digest import ROOT

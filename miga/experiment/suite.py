@@ -18,8 +18,8 @@ from eval.benchmark import BENCHMARKS, Name, Settings
 from eval.parsing import Strict, parse
 
 RESERVED = {
-    "all", "prompts", "encode", "generate", "score", "scores", "tables", "plots", "publish", "length", "lengths", "fetch",
-    "ablation", "leaderboard", "quality", "manifest", "page",
+    "all", "prompts", "encode", "generate", "score", "scores", "tables", "plots", "publish", "length", "lengths",
+    "fetch", "ablation", "leaderboard", "quality", "manifest", "page",
 }  # fmt: skip
 
 
@@ -47,7 +47,9 @@ class Ablation(Strict):
     of: str = Field(description="the method studied; `snakemake ablation_<of>` builds all its ablations")
     title: str
     table: Name = Field(description="tables/<table>.csv and plots/<table>.svg")
-    paper: str | None = Field(None, description="section of the suite's file of printed numbers that stands beside ours")
+    paper: str | None = Field(
+        None, description="section of the suite's file of printed numbers that stands beside ours"
+    )
     rows: dict[Name, str] = Field(description="entry or variant -> what its row says about the respect studied")
 
 
@@ -92,7 +94,8 @@ class Suite(Strict):
         description="by name, each with its settings; ablations, differences and plots are about the first one",
     )
     paper: str | None = Field(
-        None, description="file of numbers that a paper prints, by table; they stand beside ours; relative to the repository"
+        None,
+        description="file of numbers that a paper prints, by table; they stand beside ours; relative to the repository",
     )
     lengths: Lengths | None = Field(None, description="measure memory and time against length; default: do not")
     seeds: list[int] = Field(min_length=1)

@@ -1,5 +1,6 @@
-"""The benchmarks of the drawn world: VBench's metrics through the sprites networks, and NarrLV's scores of stories whose
-questions are made by rule and answered by the reader. Scores of neither are VBench's or NarrLV's.
+"""The benchmarks of the drawn world: VBench's metrics through the sprites networks, and NarrLV's scores of its stories.
+
+Their questions are made by rule and answered by the reader. The scores are neither VBench's nor NarrLV's.
 """
 
 from __future__ import annotations

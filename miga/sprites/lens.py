@@ -23,9 +23,11 @@ class SpritesLens(Lens):
 
         from eval.vbench.score import Backbones
         from miga.sprites import interpolator, reader
+        from miga.sprites.metrics import looks
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        read = reader.Reader.load(device=device).features
+        sprites_reader = reader.Reader.load(device=device)
+        read = sprites_reader.features
         weights = reader.WEIGHTS.read_bytes() + interpolator.WEIGHTS.read_bytes()
         return Backbones(
             protocol="sprites",
@@ -34,6 +36,7 @@ class SpritesLens(Lens):
             background=lambda frames: read(frames)[:, 64:],
             interpolate=interpolator.Interpolator.load(device=device),
             device=device,
+            looks=looks(sprites_reader),
         )
 
     def weights(self) -> list[Path]:

@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 
 from eval import leaderboard
-from eval.cards import METRICS, OVERALL
 from eval.scores import read_sidecars
+from eval.vbench import STANDARD
+from eval.vbench.cards import MAIN, OVERALL
 from tests.eval.conftest import made_up_scores, made_up_sidecars
 
 
 @pytest.fixture
 def board(tmp_path, scores):
     facts = read_sidecars(made_up_sidecars(tmp_path, scores))
-    return leaderboard.build(scores, facts, "2026-01-31", resamples=200)
+    return leaderboard.build(scores, facts, "2026-01-31", MAIN, resamples=200)
 
 
 def test_a_row_per_entry_and_metric(board, scores):
-    assert len(board) == scores["entry"].nunique() * (len(METRICS) + 1)
+    assert len(board) == scores["entry"].nunique() * (len(STANDARD) + 1)
     row = board[(board["entry"] == "miga") & (board["metric"] == "overall")].iloc[0]
     assert (row["n"], row["total"], row["prompts"], row["frames"], row["control"]) == (24, 24, 12, 48, False)
     assert row["low"] <= row["value"] <= row["high"] and len(row["scores_sha256"]) == 64

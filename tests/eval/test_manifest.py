@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from eval import leaderboard, manifest, scores, tables
+from eval.vbench.cards import MAIN
 from tests.eval.conftest import made_up_scores, made_up_sidecars, moving_square, write_video
 
 
@@ -28,10 +29,12 @@ def finished(tmp_path_factory):
         path.write_text(json.dumps(fact | {"frames_sha256": manifest.frames_digest(path.with_suffix(".mp4"))}))
     folder, facts = tmp_path / "sprites", scores.read_sidecars(paths)
     scores.write(table, folder / "scores.parquet")
-    tables.write(tables.comparison("vbench", "t", table, facts, resamples=100), folder / "tables")
+    tables.write(tables.comparison("vbench", "t", table, facts, MAIN, resamples=100), folder / "tables")
     tables.write(tables.cost(facts, resamples=100), folder / "tables")
-    tables.write(tables.differences("differences", "t", table, facts, "static", resamples=100), folder / "tables")
-    leaderboard.write(leaderboard.build(table, facts, "2026-01-31", resamples=100), folder / "leaderboard/vbench.csv")
+    tables.write(tables.differences("differences", "t", table, facts, "static", MAIN, resamples=100), folder / "tables")
+    leaderboard.write(
+        leaderboard.build(table, facts, "2026-01-31", MAIN, resamples=100), folder / "leaderboard/vbench.csv"
+    )
     config = {"config": {"bootstrap": 100}, "experiment": {"suite": {"reference": "static"}}}
     found = manifest.build(folder, "snakemake --cores 2", {"eval": "0"}, config)
     manifest.write(found, folder / "manifest.json")

@@ -9,6 +9,7 @@ import matplotlib.image
 import pytest
 
 from eval import manifest, plots, quality, report, scores, tables
+from eval.vbench.cards import MAIN
 from tests.eval.browser import CHROMIUM, Browser
 from tests.eval.conftest import ENTRIES, made_up_scores, made_up_sidecars
 
@@ -27,9 +28,9 @@ def suite(tmp_path_factory):
     paths[-1].with_suffix(".mp4").unlink()
     folder, facts = root / "sprites", scores.read_sidecars(paths)
     scores.write(table, folder / "scores.parquet")
-    tables.write(tables.comparison("vbench", f"Made up {NASTY}", table, facts, resamples=100), folder / "tables")
+    tables.write(tables.comparison("vbench", f"Made up {NASTY}", table, facts, MAIN, resamples=100), folder / "tables")
     tables.write(tables.cost(facts), folder / "tables")
-    plots.consistency_motion(table, facts, folder / "plots/consistency_motion")
+    plots.consistency_motion(table, facts, folder / "plots/consistency_motion", columns=MAIN)
     quality.write(quality.grade(table, facts), folder / "quality.json")
     manifest.write(manifest.build(folder, "make reproduce", {}, {}), folder / "manifest.json")
     return report.write(folder, f"Sprites {NASTY}", NASTY, list(ENTRIES)).parents[1]

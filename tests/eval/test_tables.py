@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from eval import leaderboard, plots, tables
-from eval.cards import METRICS, OVERALL, VBENCH
 from eval.scores import read_sidecars
+from eval.vbench import STANDARD, VBENCH
+from eval.vbench.cards import MAIN, OVERALL
 from tests.eval.conftest import ENTRIES, made_up_scores, made_up_sidecars
 
 
@@ -24,7 +25,7 @@ def facts(tmp_path, scores):
 
 @pytest.fixture
 def table(scores, facts):
-    return tables.comparison("vbench", "Made up", scores, facts, resamples=500)
+    return tables.comparison("vbench", "Made up", scores, facts, MAIN, resamples=500)
 
 
 def test_csv_holds_means_intervals_and_counts(scores, table):
@@ -32,7 +33,7 @@ def test_csv_holds_means_intervals_and_counts(scores, table):
     assert list(frame.index) == list(ENTRIES)
     for entry in ENTRIES:
         part = scores[scores["entry"] == entry]
-        for metric in METRICS:
+        for metric in STANDARD:
             assert frame.loc[entry, metric] == pytest.approx(part.loc[part["metric"] == metric, "value"].mean())
             low, high = frame.loc[entry, [f"{metric}_low", f"{metric}_high"]]
             assert low <= frame.loc[entry, metric] <= high
@@ -82,13 +83,13 @@ def test_suites_protocols_and_versions_do_not_meet(scores, facts):
         mixed = scores.copy()
         mixed.loc[mixed.index[0], column] = "other"
         with pytest.raises(ValueError, match="other"):
-            tables.comparison("t", "t", mixed, facts)
+            tables.comparison("t", "t", mixed, facts, MAIN)
 
 
 def test_ablation_rows_have_their_own_words_and_order(scores, facts):
     words = {"fifo_diffusion": "neither", "miga": "TTA + DCE"}
     found = tables.comparison(
-        "tta", "t", scores, facts, entries=list(words), words=words, heading="Parts", resamples=100
+        "tta", "t", scores, facts, MAIN, entries=list(words), words=words, heading="Parts", resamples=100
     )
     assert [row.words[1] for row in found.rows] == ["neither", "TTA + DCE"]
 
@@ -117,7 +118,7 @@ def test_a_port_of_ours_is_marked_on_its_base_model_in_every_table_and_format(tm
         assert markdown.count(f"{name} †") == 1 and latex.count(r"\rlap{$^\dagger$}") == 1
         assert all("our port to this base model" in text for text in (markdown, latex))
     assert "†" not in tables.to_markdown(tables.cost(facts, ["miga"]))
-    board = leaderboard.build(scores, facts, "2026-01-31", resamples=100)
+    board = leaderboard.build(scores, facts, "2026-01-31", MAIN, resamples=100)
     assert set(board.loc[board["port"], "entry"] + board.loc[board["port"], "base"]) == {"freelongsprites-wan"}
 
 
@@ -141,7 +142,7 @@ def test_what_was_not_run_and_what_is_our_port_is_marked(tmp_path):
     two = made_up_scores(4, 1, ("sprites-unet", "sprites-wan"))
     two = two[(two["base"] == "sprites-unet") | (two["entry"] != "static")]
     facts = read_sidecars(made_up_sidecars(tmp_path, two))
-    found = tables.comparison("t", "t", two, facts, resamples=100)
+    found = tables.comparison("t", "t", two, facts, MAIN, resamples=100)
     assert [row.entry for row in found.rows] == [*ENTRIES] * 2
     assert {(row.base, row.entry) for row in found.rows if row.port} == {
         ("sprites-wan", "fifo_diffusion"), ("sprites-wan", "freelong")
@@ -151,7 +152,7 @@ def test_what_was_not_run_and_what_is_our_port_is_marked(tmp_path):
     assert markdown.count(" † |") == 2 and "†: our port" in markdown and latex.count(r"\rlap{$^\dagger$}") == 2
     frame = tables.to_frame(found)
     assert frame["port"].sum() == 2 and pd.isna(frame[frame["overall_n"] == 0]["overall"].item())
-    assert "†" not in tables.to_markdown(tables.comparison("t", "t", two[two["base"] == "sprites-unet"], facts))
+    assert "†" not in tables.to_markdown(tables.comparison("t", "t", two[two["base"] == "sprites-unet"], facts, MAIN))
 
 
 def test_the_papers_numbers_stand_beside_ours(table):
@@ -166,20 +167,19 @@ def test_the_papers_numbers_stand_beside_ours(table):
 
 def test_the_papers_file_says_what_table_1_and_3_say(pytestconfig):
     path = pytestconfig.rootpath / "config/paper_results.yaml"
-    printed = tables.paper_numbers(path, "vbench")
+    sections = tables.paper_numbers(path)
+    printed = sections["vbench"]
     assert printed["videocrafter2", "miga"]["overall"] == 97.82 and len(printed) == 7
     for numbers in printed.values():
         assert sum(numbers[name] for name in VBENCH) / 4 == pytest.approx(numbers["overall"], abs=0.011)
-    assert tables.paper_numbers(path, "ablation")["videocrafter2", "miga-tta"]["subject_consistency"] == 96.74
-    with pytest.raises(ValueError, match="no section 'table9'"):
-        tables.paper_numbers(path, "table9")
+    assert sections["ablation"]["videocrafter2", "miga-tta"]["subject_consistency"] == 96.74
 
 
 def test_missing_values_are_counted_and_a_missing_mean_is_a_dash(scores, facts):
     holes = scores.copy()
     lost = (holes["entry"] == "freelong") & (holes["metric"] == "drift")
     holes.loc[lost, ["value", "reason"]] = [None, "unreadable"]
-    found = tables.comparison("t", "t", holes, facts, resamples=100)
+    found = tables.comparison("t", "t", holes, facts, MAIN, resamples=100)
     line = next(line for line in tables.to_markdown(found).splitlines() if "FreeLong" in line)
     assert "| – | 24 of 24, 0 of 24 |" in line
 
@@ -219,7 +219,7 @@ def test_every_figure_draws_every_entry(tmp_path, facts):
     assert "zigzag" in plots.levels(one, facts[facts["entry"] == "miga"], tmp_path / "levels")[0].read_text()
     assert "no method here" in plots.levels(one, facts[facts["entry"] == "static"], tmp_path / "none")[0].read_text()
     for draw in (plots.comparison, plots.consistency_motion, plots.cost_quality, plots.drift):
-        svg, _ = draw(scores, facts, tmp_path / draw.__name__)
+        svg, _ = draw(scores, facts, tmp_path / draw.__name__, columns=MAIN)
         text = svg.read_text()
         assert all(label in text for label, *_ in ENTRIES.values()), draw.__name__
 

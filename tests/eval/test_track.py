@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from eval import leaderboard, plots, scores, tables, track
+from eval.vbench.cards import MAIN
 from tests.eval.conftest import made_up_scores, made_up_sidecars
 from tests.eval.wandb_server import Server
 
@@ -24,9 +25,11 @@ def suite_folder(root, videos=True):
     facts = scores.read_sidecars(made_up_sidecars(root, table, videos))
     suite = root / "sprites"
     scores.write(table, suite / "scores.parquet")
-    tables.write(tables.comparison("vbench", "t", table, facts, resamples=100), suite / "tables")
-    leaderboard.write(leaderboard.build(table, facts, "2026-01-31", resamples=100), suite / "leaderboard/vbench.csv")
-    plots.consistency_motion(table, facts, suite / "plots/motion")
+    tables.write(tables.comparison("vbench", "t", table, facts, MAIN, resamples=100), suite / "tables")
+    leaderboard.write(
+        leaderboard.build(table, facts, "2026-01-31", MAIN, resamples=100), suite / "leaderboard/vbench.csv"
+    )
+    plots.consistency_motion(table, facts, suite / "plots/motion", columns=MAIN)
     return suite
 
 

@@ -10,6 +10,7 @@ from chosen import benchmarks
 from videos import facts_of
 
 from eval import plots, scores, tables
+from eval.parsing import known
 
 params = snakemake.params
 ((benchmark, settings),) = benchmarks(params.benchmarks)
@@ -27,6 +28,7 @@ table = tables.comparison(
 )
 if snakemake.input.paper and params.ablation["paper"]:
     printed = tables.paper_numbers(snakemake.input.paper[0])
+    known(params.ablation["paper"], printed, f"table in {snakemake.input.paper[0]}:")
     table = tables.with_paper(table, printed[params.ablation["paper"]])
 tables.write(table, Path(snakemake.output.tables[0]).parent)
 plots.ablation(table, snakemake.output.plots[0])

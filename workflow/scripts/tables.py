@@ -25,9 +25,7 @@ if params.reference:
     own, title = main.own(table, settings), f"{params.title}: paired differences"
     columns = main.board(settings)
     found.append(
-        tables.differences(
-            "differences", title, own, facts, params.reference, columns, notes=[params.note], **common
-        )
+        tables.differences("differences", title, own, facts, params.reference, columns, notes=[params.note], **common)
     )
 found.append(tables.cost(facts, notes=[params.note], **common))
 for one in found:
