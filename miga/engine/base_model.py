@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from miga.engine.checkpoint import Part
+
 if TYPE_CHECKING:
     from miga.engine.solvers import Solver
 
@@ -37,20 +39,15 @@ class Text:
         return Text(self.prompt, self.positive.to(*args, **kwargs), self.negative.to(*args, **kwargs))
 
 
-class Decoder(ABC):
-    """Latents in, frames out, in order and as they come; keeps what the next latents need (Wan's feature cache)."""
+class Decoder(Part, ABC):
+    """Latents in, frames out, in order and as they come.
+
+    `saved` names what the next latents need of the earlier ones, such as Wan's feature cache.
+    """
 
     @abstractmethod
     def push(self, latents: Float[Tensor, "f c h w"]) -> UInt8[Tensor, "n height width 3"]:
         """Decode the next latents of the video to uint8 RGB frames."""
-
-    @abstractmethod
-    def state(self) -> dict[str, Tensor]:
-        """Everything needed to go on decoding after a restart."""
-
-    @abstractmethod
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `state()`."""
 
 
 class BaseModel(ABC):

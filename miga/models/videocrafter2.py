@@ -191,12 +191,6 @@ class FrameDecoder(Decoder):
             latents = latents.to(self.model.device, self.model.dtype) / vae.config.scaling_factor
             return torch.cat([to_frames(vae.decode(part).sample) for part in latents.split(DECODE_BATCH)])
 
-    def state(self):
-        return {}
-
-    def restore(self, state):
-        pass
-
 
 def to_frames(images: Float[Tensor, "n 3 height width"]) -> Tensor:
     """Images in -1..1 as uint8 frames (n, height, width, 3); cut to whole numbers as the originals do."""

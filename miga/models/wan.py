@@ -180,6 +180,8 @@ class CausalDecoder(Decoder):
     can be decoded in turns.
     """
 
+    saved = ("cache",)  # by position: features, None, or the mark that a time up-sampler holds after one latent frame
+
     def __init__(self, model: Wan21) -> None:
         self.model = model
         model.vae.clear_cache()
@@ -201,17 +203,3 @@ class CausalDecoder(Decoder):
                 video = vae.decoder(latent, feat_cache=self.cache, feat_idx=[0], first_chunk=first)
                 images.append(video[0].transpose(0, 1).clamp(-1, 1))
         return torch.cat(images)
-
-    def state(self):
-        """The cache by position. After one latent frame a time up-sampler holds a mark instead of features."""
-        marks = [place for place, entry in enumerate(self.cache) if isinstance(entry, str)]
-        features = {f"cache.{place}": entry for place, entry in enumerate(self.cache) if torch.is_tensor(entry)}
-        return {**features, "repeat": torch.tensor(marks, dtype=torch.long)}
-
-    def restore(self, state):
-        marks = state["repeat"].tolist()
-        for place in range(len(self.cache)):
-            features = state.get(f"cache.{place}")
-            self.cache[place] = (
-                "Rep" if place in marks else features if features is None else features.to(self.model.device)
-            )

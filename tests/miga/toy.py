@@ -21,12 +21,6 @@ class ToyDecoder(Decoder):
         self.count = self.count + len(latents)
         return ((latents[:, :3].clamp(-1, 1) + 1) * 127.5).to(torch.uint8).permute(0, 2, 3, 1)
 
-    def state(self):
-        return dict(count=self.count)
-
-    def restore(self, state):
-        self.count = state["count"]
-
 
 class ToyModel(BaseModel):
     """`flow` chooses the family: flow matching with UniPC, or epsilon prediction with DDIM."""
