@@ -179,7 +179,7 @@ def generate(
         label=job.label or card.label,
         version=card.version,
         control=card.control,
-        port=model.family in card.ports,
+        port=card.is_port(model.stands_for),
         streaming=card.length == "infinite",
         params=config.model_dump(mode="json"),
         model=model.name,

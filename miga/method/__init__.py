@@ -142,6 +142,8 @@ METHOD = Method(
         year=2026,
         url="https://arxiv.org/abs/2605.18233",
         licence="none given (all rights reserved)",
+        needs=dict(levels=("frame",)),
+        published=("videocrafter2", "wan2.1-1.3b"),
     ),
     config=Miga,
     generate=generate,

@@ -15,8 +15,9 @@ from miga.method.presets import FOLLOWING, PRESETS
 class Miga(MethodConfig):
     """Parameters of MIGA. What is None follows from the preset and the base model, see `miga.method.presets`.
 
-    `paper` is what the paper describes, `released` what the official code computes on VideoCrafter2 (with UNet-like
-    models) and Wan2.1 (with flow-matching ones), quirks included. Any parameter can be set on top of either.
+    `paper` is what the paper describes, `released` what the official code computes, quirks included: on models that
+    predict epsilon what it does on VideoCrafter2, on those that predict the flow what on Wan2.1. Any parameter can be
+    set on top of either.
     """
 
     preset: Literal["paper", "released"] = "paper"
@@ -111,7 +112,7 @@ class Settings:
     def of(cls, config: Miga, model: BaseModel) -> Settings:
         """The preset's constants for this base model, under what the config sets; `ValueError` where they clash."""
         f0, levels, finished = model.window, model.solver.num_levels, model.solver.finished
-        preset = (config.preset, model.family)
+        preset = (config.preset, model.abilities.prediction)
         chosen: dict[str, Any] = {
             name: value(f0, levels) if callable(value) else value for name, value in PRESETS[preset].items()
         }

@@ -1,15 +1,16 @@
 """MIGA's presets as tables: each constant as a function of the window f0 and the number of levels T, with its source.
 
-Functions go through the published values at VideoCrafter2 (f0 = 16, T = 64) and Wan2.1 (f0 = 21, T = 54). Where the
-source is a line, it is one of the official code at commit b5a98a4: `funcs.py` is videocraft_based/scripts/evaluation/
-funcs.py, `text2video.py` is wan_based/wan/text2video.py, `saw_width` and `temporal_memory_len` are its options. What is
-marked (choice) is ours, as the paper's summary and figures do not say it.
+The release has two columns: VideoCrafter2's is used for models that predict epsilon, Wan2.1's for those that predict
+the flow. Functions go through the published values at f0 = 16, T = 64 and f0 = 21, T = 54. Where the source is a line,
+it is one of the official code at commit b5a98a4: `funcs.py` is videocraft_based/scripts/evaluation/funcs.py,
+`text2video.py` is wan_based/wan/text2video.py, `saw_width` and `temporal_memory_len` are options. What is marked
+(choice) is ours: neither the paper's summary nor its figures, which is what we had of it, say it.
 """
 
 from __future__ import annotations
 
-SIZES = {  # the same in both presets: the paper does not print them, the release does
-    "unet": dict(
+SIZES = {  # of the release, for both presets
+    "epsilon": dict(
         l_zig=lambda f0, T: max(f0 // 4, 1),  # 4: saw_width
         m_guid=lambda f0, T: min(f0 // 4, 4),  # 4: temporal_memory_len
         stride=lambda f0, T: max(f0 // 2, 1),  # 8: funcs.py:276, :592
@@ -18,7 +19,7 @@ SIZES = {  # the same in both presets: the paper does not print them, the releas
         judged_age=lambda f0, T: max(T * 13 // 64, 1),  # 13: funcs.py:364, index 50 of 64
         reference_chunks=lambda f0, T: max(f0 // max(f0 // 4, 1) - 1, 1),  # 3: funcs.py:365
     ),
-    "transformer": dict(
+    "flow": dict(
         l_zig=lambda f0, T: max(f0 // 3, 1),  # 7: saw_width
         m_guid=lambda f0, T: min(f0 // 4, 4),  # 4: temporal_memory_len
         stride=lambda f0, T: max(f0 // 2, 1),  # 10: text2video.py:574, :837
@@ -32,7 +33,7 @@ SIZES = {  # the same in both presets: the paper does not print them, the releas
 PAPER = dict(
     guidance="prefix_uniform",  # m frames spread over all earlier ones; Figure A2
     reflection="always",  # at the tail of the queue, while the video is generated
-    delta=0.01,  # (choice) delta_adju is not printed; the release's for Wan2.1
+    delta=0.01,  # (choice) delta_adju of the release's options for Wan2.1
     score="frames",  # mean cosine of judged and reference frames
     update="deferred",  # (choice) free of order, so that windows share calls
     warmup="full",  # (choice) whatever the length: a longer video begins with the shorter one
@@ -54,10 +55,10 @@ RELEASED = PAPER | dict(
     whole=True,  # funcs.py:754-818; text2video.py:1026-1117
 )
 
-PRESETS = {  # (preset, family) -> constant -> value, or function of (f0, T)
-    ("paper", "unet"): SIZES["unet"] | PAPER,
-    ("paper", "transformer"): SIZES["transformer"] | PAPER,
-    ("released", "unet"): SIZES["unet"]
+PRESETS = {  # (preset, prediction) -> constant -> value, or function of (f0, T)
+    ("paper", "epsilon"): SIZES["epsilon"] | PAPER,
+    ("paper", "flow"): SIZES["flow"] | PAPER,
+    ("released", "epsilon"): SIZES["epsilon"]
     | RELEASED
     | dict(
         delta=0.001,  # funcs.py:372, whatever the options say
@@ -65,7 +66,7 @@ PRESETS = {  # (preset, family) -> constant -> value, or function of (f0, T)
         update="in_place",  # funcs.py:700-704
         refill_gaps=True,  # funcs.py:603-745: a chunk enters in every iteration
     ),
-    ("released", "transformer"): SIZES["transformer"]
+    ("released", "flow"): SIZES["flow"]
     | RELEASED
     | dict(
         fill="last_frame",  # text2video.py:847-1017
@@ -80,15 +81,15 @@ FOLLOWING_PAPER = dict(
     warmup_update=lambda chosen: chosen["update"],
 )
 
-FOLLOWING = {  # (preset, family) -> constant -> function of the constants above, whoever set them
-    ("paper", "unet"): FOLLOWING_PAPER,
-    ("paper", "transformer"): FOLLOWING_PAPER,
-    ("released", "unet"): FOLLOWING_PAPER
+FOLLOWING = {  # (preset, prediction) -> constant -> function of the constants above, whoever set them
+    ("paper", "epsilon"): FOLLOWING_PAPER,
+    ("paper", "flow"): FOLLOWING_PAPER,
+    ("released", "epsilon"): FOLLOWING_PAPER
     | dict(
         near=lambda chosen: chosen["l_zig"] // 2,  # funcs.py:315
         warmup_update=lambda chosen: "in_place",  # funcs.py:352-359
     ),
-    ("released", "transformer"): FOLLOWING_PAPER
+    ("released", "flow"): FOLLOWING_PAPER
     | dict(
         near=lambda chosen: 3,  # text2video.py:610, :900
         unified_level=lambda chosen: chosen["emit_level"] + 1,  # text2video.py:1026-1117: one level too high
