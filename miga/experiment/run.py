@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from eval.files import write_json
+from eval.files import replacing, write_json
 from eval.parsing import Strict, known, parse
 from miga.engine import checkpoint
 from miga.engine.base_model import BaseModel, Text
@@ -153,7 +153,8 @@ def generate(
 ) -> dict[str, Any]:
     """Make one video and its sidecar; returns the sidecar. `texts` are the job's prompts, encoded.
 
-    The video appears under its name when it is whole, and its sidecar after it. `progress` is told of new frames as
+    Video and sidecar appear under their names, one right after the other, when both are whole and the video has been
+    read back; until then those that were there before stay. `progress` is told of new frames as
     they are written; where `stop` says so, the video ends there, properly closed. With `checkpoint_every` frames
     between checkpoints, a run that was killed goes on where it was when it is asked for the same video again.
     """
@@ -161,49 +162,48 @@ def generate(
     method.check(model, texts, None if job.frames is None else model.latent_frames(job.frames))
     identity = request(job, model)
     trace, memory, calls, start = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
-    with video.VideoWriter(job.video, model.fps, job.encoder) as writer:
-        job.sidecar.unlink(missing_ok=True)
+    with replacing(job.sidecar) as sidecar, video.VideoWriter(job.video, model.fps, job.encoder) as writer:
         spool = Spool(job.video, identity, checkpoint_every) if checkpoint_every else None
         for frames in frames_of(model, method, config, texts, job.frames, job.seed, trace, spool):
             writer.push(frames)
             progress(len(frames))
             if stop():
                 break
-    height, width = writer.size
-    card = method.card
-    facts = dict(
-        suite=job.suite,
-        base=job.base,
-        entry=job.entry,
-        method=method.name,
-        label=job.label or card.label,
-        version=card.version,
-        control=card.control,
-        port=model.family in card.ports,
-        streaming=card.length == "infinite",
-        params=config.model_dump(mode="json"),
-        model=model.name,
-        weights_sha256=model.digest,
-        prompt_id=job.prompt_id,
-        prompt=job.prompt,
-        then=list(job.then),
-        prompt_used=[text.prompt for text in texts],
-        seed=job.seed,
-        frames=writer.frames,
-        width=width,
-        height=height,
-        fps=model.fps,
-        encoder=job.encoder.model_dump(),
-        frames_sha256=video.hash_frames(job.video),
-        wall_seconds=round(time.perf_counter() - start, 3),
-        model_calls=model.calls - calls,
-        peak_memory_mb=memory.read(),
-        device=str(model.device),
-        trace=trace.events,
-        resumed_at=spool.found.frames if spool and spool.found else None,
-        request=identity,
-    )
-    write_json(job.sidecar, facts)
+        height, width = writer.size
+        card = method.card
+        facts = dict(
+            suite=job.suite,
+            base=job.base,
+            entry=job.entry,
+            method=method.name,
+            label=job.label or card.label,
+            version=card.version,
+            control=card.control,
+            port=model.family in card.ports,
+            streaming=card.length == "infinite",
+            params=config.model_dump(mode="json"),
+            model=model.name,
+            weights_sha256=model.digest,
+            prompt_id=job.prompt_id,
+            prompt=job.prompt,
+            then=list(job.then),
+            prompt_used=[text.prompt for text in texts],
+            seed=job.seed,
+            frames=writer.frames,
+            width=width,
+            height=height,
+            fps=model.fps,
+            encoder=job.encoder.model_dump(),
+            frames_sha256=writer.finish(),
+            wall_seconds=round(time.perf_counter() - start, 3),
+            model_calls=model.calls - calls,
+            peak_memory_mb=memory.read(),
+            device=str(model.device),
+            trace=trace.events,
+            resumed_at=spool.found.frames if spool and spool.found else None,
+            request=identity,
+        )
+        write_json(sidecar, facts)
     if spool:
         spool.clear()
     return facts
