@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 from miga import models
-from miga.commands import key_values
+from miga.commands.generate import key_values
 from miga.engine.method import METHODS
 from miga.experiment.measure import measure
 

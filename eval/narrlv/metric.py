@@ -7,7 +7,8 @@ A category that is there without any r (an empty list in the suite) leaves the v
 released code, and the suite's mean is then over the other videos.
 
 Released code and paper differ: the code mixes q into every score and takes an atom as present above r = 0.2, the
-paper does neither and takes 0.3. `VARIANTS` holds both.
+paper does neither and takes 0.3. `VARIANTS` holds both. They differ too where an item is asked about more than one
+thing that evolves (two of the 360 prompts): the paper's rules hold for each of them, the code has them for one.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from eval.narrlv.suite import (
     ANOMALIES,
     ATTRIBUTES,
     CATEGORIES,
-    CHANGES,
+    EVOLUTIONS,
+    FACTORS,
     LAYOUT,
     SCENE,
     TARGET,
-    UNITS,
     factor_and_tna,
     read_json,
 )
@@ -35,19 +36,38 @@ GATE = 0.3  # what depends on something that fewer say they see is 0
 FIDELITY = (SCENE, TARGET, ATTRIBUTES, LAYOUT, *ANOMALIES)
 SCORES = ("R_fid", "R_cov", "R_coh")
 
-Votes = Mapping[str, Sequence[Sequence[str]]]  # category -> the votes of each of its questions
+Votes = Mapping[str, Sequence[Sequence[str | None]]]  # category -> the votes of each of its questions; None is no vote
 Parser = Callable[[str], bool | None]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """`aesthetic`: whether q enters; `present`: the share of yes above which an atom counts as present."""
+    """What the released code and the paper do differently.
+
+    aesthetic: whether q enters.
+    present: the share of yes above which an atom counts as present.
+    votes: how many of a question's votes are read, the first ones.
+    layout: whether a layout that no question asks about is lost too where scene or targets are.
+    evolutions: what may evolve, in the order in which it is looked for.
+    gated: those of the ones found whose changes count only where both atoms are seen.
+    counted: those of the ones found, in the order of the file, whose atoms are counted as present.
+    """
 
     aesthetic: bool
     present: float
+    votes: int | None
+    layout: bool
+    evolutions: Sequence[str]
+    gated: slice
+    counted: slice
 
 
-VARIANTS = {"released": Variant(aesthetic=True, present=0.2), "paper": Variant(aesthetic=False, present=0.3)}
+EVERY, FIRST, LAST = slice(None), slice(1), slice(-1, None)
+_LOOKED_FOR = tuple(f"{FACTORS[name]} Evolution" for name in ("scene_attribute", "target_action", "target_attribute"))
+VARIANTS = {
+    "released": Variant(True, 0.2, votes=5, layout=True, evolutions=_LOOKED_FOR, gated=FIRST, counted=LAST),
+    "paper": Variant(False, 0.3, votes=None, layout=False, evolutions=EVOLUTIONS, gated=EVERY, counted=EVERY),
+}
 
 
 def substring(vote: str) -> bool | None:
@@ -89,20 +109,26 @@ def score(
     Without the q that the variant asks for, all three R are nan.
     """
     rule, parse = VARIANTS[variant], PARSERS[parser]
-    parsed = {c: [[parse(vote) for vote in question] for question in votes[c]] for c in CATEGORIES if c in votes}
+    parsed = {category: [_read(question[: rule.votes], parse) for question in votes[category]]
+              for category in votes if category in CATEGORIES}  # fmt: skip
     shares = {category: [_share(question) for question in questions] for category, questions in parsed.items()}
     means = {category: _mean(share) for category, share in shares.items()}
 
-    if SCENE in means and TARGET in means and LAYOUT in means and (means[SCENE] < GATE or means[TARGET] < GATE):
+    placed = SCENE in means and TARGET in means and (rule.layout or LAYOUT in means)
+    if placed and min(means[SCENE], means[TARGET]) < GATE:
         means[LAYOUT] = 0.0
-    for units, changes in zip(UNITS, CHANGES, strict=True):
-        if tna > 1 and changes in means:
-            means[changes] = _mean(_gated(shares[changes], shares.get(units, [])))
+    units, changes = ([f"{name}_{i}" for name in rule.evolutions] for i in (0, 1))
+    if tna > 1:
+        pairs = [(unit, change) for unit, change in zip(units, changes, strict=True) if unit in shares]
+        for unit, change in pairs[rule.gated]:
+            if change in shares:
+                means[change] = _mean(_gated(shares[change], shares[unit]))
     for category in means.keys() & set(ANOMALIES):
         means[category] = 1 - means[category]
 
-    fid, cov, coh = (_plain([means[c] for c in names if c in means]) for names in (FIDELITY, UNITS, CHANGES))
-    present = _mean(float(r > rule.present) for c in UNITS for r in shares.get(c, ()) if r == r)
+    fid, cov, coh = (_plain([means[c] for c in names if c in means]) for names in (FIDELITY, units, changes))
+    counted = [category for category in shares if category in units][rule.counted]
+    present = _mean(float(r > rule.present) for category in counted for r in shares[category] if r == r)
     if rule.aesthetic:
         q = math.nan if q is None else 0.2 * q
         r = (fid + q) / 2, (cov + q) / 2, (coh + q + present) / 3
@@ -157,8 +183,8 @@ def score_folder(
     return scores
 
 
-def read_answers(path: str | Path) -> dict[str, dict[str, list[list[str]]]]:
-    """{video: {category: [votes of each question]}} from an answers file."""
+def read_answers(path: str | Path) -> dict[str, dict[str, list[list[str | None]]]]:
+    """{video: {category: [votes of each question]}} from an answers file, in its order; None stands for no vote."""
     videos = {}
     for video, entry in _object(read_json(path), path).items():
         where = f"{path}, {video}"
@@ -183,6 +209,11 @@ def read_aesthetics(path: str | Path) -> dict[str, float]:
         raise ValueError(f'{path}: a video must have {{"qalign_res": {{"answer": [score]}}}}') from None
 
 
+def _read(votes: Sequence[str | None], parse: Parser) -> list[bool | None]:
+    """What the votes that were given say; None where one cannot be read."""
+    return [parse(vote) for vote in votes if vote is not None]
+
+
 def _share(votes: Sequence[bool | None]) -> float:
     """Share of yes among the readable votes; nan without any."""
     said = [vote for vote in votes if vote is not None]
@@ -205,9 +236,9 @@ def _mean(values: Iterable[float]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def _votes(question: object, where: str) -> list[str]:
+def _votes(question: object, where: str) -> list[str | None]:
     votes = question.get("answer") if isinstance(question, dict) else None
-    if not isinstance(votes, list) or not all(isinstance(vote, str) for vote in votes):
+    if not isinstance(votes, list) or not all(vote is None or isinstance(vote, str) for vote in votes):
         raise ValueError(f"{where}: a question must have a list of texts under answer")
     return votes
 

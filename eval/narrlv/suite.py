@@ -34,9 +34,10 @@ SCENE, TARGET, ATTRIBUTES, LAYOUT = (
 FIRST_FRAME = (SCENE, TARGET, ATTRIBUTES, LAYOUT)  # asked on the first frame alone
 INTERACTION = "Interaction Evolution Between Main Targets"
 ANOMALIES = ("Scene Anomaly Detection", "Main Target Anomaly Detection")  # "yes" is bad
-EVOLUTIONS = (*(f"{name} Evolution" for name in FACTORS.values()), INTERACTION)
-UNITS = tuple(f"{name}_0" for name in EVOLUTIONS)  # does atom k occur
-CHANGES = tuple(f"{name}_1" for name in EVOLUTIONS)  # does atom k turn into atom k + 1
+EVOLUTIONS = (
+    *(f"{name} Evolution" for name in FACTORS.values()),
+    INTERACTION,
+)  # _0: atom k occurs; _1: k becomes k + 1
 CATEGORIES = (*FIRST_FRAME, *(f"{name}_{i}" for name in EVOLUTIONS for i in (0, 1)), *ANOMALIES)
 
 COMMIT = "8a560e9246e1fdcb8ab5ecedfb5690546d541011"

@@ -92,7 +92,7 @@ class Judge(Strict):
         description="reader: sprites stories, questions by rule; server: OpenAI-compatible; qwen: Qwen2.5-VL, here"
     )
     params: dict[str, Any] = Field(
-        {}, description="of the judge (eval/narrlv/judges.py), such as url and model of a server"
+        {}, description="of the judge (eval/narrlv/judges), such as url and model of a server"
     )
     suites: str | None = Field(None, description="folder of NarrLV's suite files, which hold the questions")
     frames: int = Field(10, ge=1, description="frames of a video that are shown, at equal distances")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.narrlv.cli import metric as command
 from eval.narrlv.metric import score, score_folder, score_suite, strict, substring
 from eval.narrlv.suite import CATEGORIES
+from miga.commands.narrlv import metric as command
 from tests.parity import narrlv as parity
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "narrlv"
@@ -71,6 +71,67 @@ def test_more_or_fewer_occurrences_than_atoms():
         {f"{ACTION}_0": [votes(5, 0)] * 4, "Main Target Attribute Evolution_0": [votes(0, 5)]}, 5, variant="paper"
     )
     assert two.R_cov == 0.5  # a mean of categories
+
+
+ATTRIBUTE, SCENE = "Main Target Attribute Evolution", "Scene Attribute Evolution"
+INTERACTION = "Interaction Evolution Between Main Targets"
+SEEN, UNSEEN, DOUBTFUL = (
+    votes(5, 0),
+    votes(0, 5),
+    votes(1, 3),
+)  # 1; 0; 0.25 is present as released, not as the paper says
+TWO = {f"{ATTRIBUTE}_0": [SEEN, UNSEEN], f"{ATTRIBUTE}_1": [SEEN], f"{ACTION}_0": [SEEN, SEEN], f"{ACTION}_1": [SEEN]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "released", "paper"),  # (coverage, changes, present atoms)
+    [
+        # the action is gated, the attribute is not; the action stands last: its atoms are counted
+        (TWO, (0.75, 1, 1), (0.75, 0.5, 0.75)),
+        # in another order of the file the attribute's atoms are counted, and still the action is gated
+        ({name: TWO[name] for name in reversed(TWO)}, (0.75, 1, 0.5), (0.75, 0.5, 0.75)),
+        # the scene is looked for first, wherever it stands
+        ({f"{ACTION}_0": [UNSEEN, SEEN], f"{ACTION}_1": [SEEN], f"{SCENE}_0": [SEEN, UNSEEN], f"{SCENE}_1": [SEEN]},
+         (0.5, 0.5, 0.5), (0.5, 0, 0.5)),
+        # the first factor that is found need not be the one whose changes are asked about
+        ({f"{ACTION}_0": [SEEN, SEEN], f"{ATTRIBUTE}_0": [UNSEEN, SEEN, UNSEEN], f"{ATTRIBUTE}_1": [SEEN]},
+         (2 / 3, 1, 1 / 3), (2 / 3, 0, 3 / 5)),
+        # all three
+        ({f"{SCENE}_0": [SEEN], f"{ATTRIBUTE}_0": [DOUBTFUL], f"{ACTION}_0": [UNSEEN], f"{SCENE}_1": [SEEN]},
+         (1.25 / 3, 1, 0), (1.25 / 3, 1, 1 / 3)),
+        # interactions are nothing to the released code
+        ({f"{ACTION}_0": [DOUBTFUL], f"{ACTION}_1": [], f"{INTERACTION}_0": [SEEN], f"{INTERACTION}_1": [SEEN]},
+         (0.25, math.nan, 1), (0.625, math.nan, 0.5)),
+        # a change that is asked about without its atoms is not gated
+        ({f"{ACTION}_1": [SEEN], f"{SCENE}_0": [UNSEEN]}, (0, 1, 0), (0, 1, 0)),
+        ({f"{SCENE}_0": [SEEN, UNSEEN, SEEN], f"{SCENE}_1": [SEEN, SEEN]}, (2 / 3, 0, 2 / 3), (2 / 3, 0, 2 / 3)),
+    ],
+)  # fmt: skip
+def test_where_several_things_evolve(asked, released, paper):
+    for variant, (cov, coh, present) in (("released", released), ("paper", paper)):
+        found = score(asked, 2, q=5.0, variant=variant)
+        q = [1.0] * (variant == "released")
+        for value, parts in ((found.R_cov, [cov, *q]), (found.R_coh, [coh, *q, present])):
+            assert value == pytest.approx(sum(parts) / len(parts), nan_ok=True)
+
+
+def test_with_one_atom_nothing_is_gated_and_its_presence_counts_for_nothing():
+    found = score({**TWO, "Scene Type": [SEEN]}, 1, q=5.0)
+    assert (found.R_cov, found.R_coh) == (pytest.approx((0.75 + 1) / 2), pytest.approx(1))
+
+
+def test_the_released_code_reads_five_votes_and_skips_nulls():
+    many = {f"{ACTION}_0": [["yes"] * 5 + ["no"] * 5, [None, "yes", "no", "yes", "yes", "no", "no"]]}
+    assert score(many, 1, q=5.0).R_cov == pytest.approx((7 / 8 + 1) / 2)  # (1 + 3/4) / 2
+    assert score(many, 1, variant="paper").R_cov == pytest.approx((1 / 2 + 3 / 6) / 2)
+    assert score(many, 1, variant="paper").unparsable == 0
+    assert score({f"{ACTION}_0": [[None] * 5, ["yes"]]}, 1, variant="paper").unanswered == 1
+
+
+def test_the_released_code_loses_a_layout_that_nobody_asked_about():
+    asked = {"Scene Type": [UNSEEN], "Main Target Category": [SEEN], "Scene Anomaly Detection": [UNSEEN]}
+    assert score(asked, 1, q=5.0).R_fid == pytest.approx(((0 + 1 + 0 + 1) / 4 + 1) / 2)
+    assert score(asked, 1, variant="paper").R_fid == pytest.approx((0 + 1 + 1) / 3)
 
 
 def test_nothing_is_invented_for_what_was_not_answered():
@@ -156,7 +217,7 @@ def put(folder: Path, votes: object, aesthetics: object = None, stem: str = "s_t
 ONE = {
     "1_0_video": {
         "prompt_gen": "",
-        "qa_infor": {"Scene Type": [{"question": "?", "answer": ["yes"]}], "Main Target Layout": None},
+        "qa_infor": {"Scene Type": [{"question": "?", "answer": ["yes", None]}], "Main Target Layout": None},
     }
 }
 Q = {"1_0_video": {"qalign_res": {"answer": [5.0]}}}
@@ -188,7 +249,7 @@ def test_reads_the_released_layout(tmp_path, capsys):
         ({"1_0_video": {"qa_infor": {"Scene": []}}}, Q, "unknown category 'Scene'"),
         ({"1_0_video": {"qa_infor": {"Scene Type": ["yes"]}}}, Q, "Scene Type: a question must have"),
         ({"1_0_video": {"qa_infor": {"Scene Type": 3}}}, Q, "Scene Type: must be a list"),
-        ({"1_0_video": {"qa_infor": {"Scene Type": [{"answer": [None]}]}}}, Q, "Scene Type: a question must have"),
+        ({"1_0_video": {"qa_infor": {"Scene Type": [{"answer": [3]}]}}}, Q, "Scene Type: a question must have"),
     ],
 )  # fmt: skip
 def test_wrong_files_are_named(tmp_path, votes, aesthetics, said):

@@ -16,13 +16,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval import cli, scores, video
+from eval import scores, video
 from eval.cards import VBENCH
-from eval.vbench import cli as commands
 from eval.vbench import export, long, prompts
 from eval.vbench.folder import foreign
 from eval.vbench.metrics import consistency, measured
 from eval.vbench.score import observe, score_video
+from miga.commands import scores as cli
+from miga.commands import vbench as commands
 from tests.eval.conftest import moving_square, write_video
 
 

@@ -1,4 +1,4 @@
-"""Commands on results: score a folder, verify a suite, check and merge leaderboards."""
+"""Commands on scores and results: score a folder, verify a suite, check and merge leaderboards."""
 
 from __future__ import annotations
 

@@ -1,0 +1,42 @@
+"""`miga models ...`: base models listed, fetched, converted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+
+def models(json: bool = False) -> None:
+    """List the base models and whether their weights are here.
+
+    Args:
+        json: Print everything that is known of them as JSON.
+    """
+    from miga import models
+
+    models.show(json)
+
+
+def convert(name: Positional[str], source: Positional[Path], out: Positional[Path]) -> None:
+    """Turn the original weights of a base model into a directory that loads like any other.
+
+    Args:
+        name: videocrafter2, wan2.1-1.3b or wan2.1-14b.
+        source: VideoCrafter2's model.ckpt, or the folder of Wan2.1 as its authors publish it.
+        out: The directory to make.
+    """
+    from miga.models.convert import convert
+
+    print(convert(name, source, out))
+
+
+def fetch(name: Positional[str]) -> None:
+    """Download the weights of a base model by pinned revision, verify them, and go on where it was interrupted.
+
+    Args:
+        name: As `miga models` lists it.
+    """
+    from miga.models.fetch import fetch
+
+    fetch(name)
