@@ -52,6 +52,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
             raise
 
 
+def leftovers(path: Path) -> list[Path]:
+    """What writers of `path` that were killed have left beside it."""
+    start = hidden(path, "").name
+    return [left for left in path.parent.iterdir() if left.name.startswith(start) and left.name.endswith(".partial")]
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     with replacing(path) as partial:
         partial.write_bytes(content)
