@@ -10,39 +10,80 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from miga.engine.abilities import Abilities
+
 if TYPE_CHECKING:
     from miga.engine.solvers import Solver
+
+
+class Tokens(NamedTuple):
+    """Tokens that a prompt has, end marks included, and how many of them the text tower read."""
+
+    had: int
+    used: int
 
 
 @dataclass(frozen=True)
 class Text:
     """One encoded prompt and its guidance counterpart, ready for the denoiser.
 
-    `negative` is the encoding of the empty prompt (VideoCrafter2) or of the model's negative prompt (Wan2.1).
+    `negative` is the encoding of the empty prompt (VideoCrafter2) or of the model's negative prompt (Wan).
     """
 
     prompt: str
     positive: Float[Tensor, "tokens dim"]
     negative: Float[Tensor, "tokens dim"]
+    tokens: Tokens | None = None
 
     def to(self, *args, **kwargs) -> Text:
-        return Text(self.prompt, self.positive.to(*args, **kwargs), self.negative.to(*args, **kwargs))
+        return replace(self, positive=self.positive.to(*args, **kwargs), negative=self.negative.to(*args, **kwargs))
+
+    @property
+    def cut(self) -> str:
+        """What to say of a prompt that the text tower has not read to its end; else nothing."""
+        if self.tokens is None or self.tokens.had <= self.tokens.used:
+            return ""
+        shown = self.prompt if len(self.prompt) <= 60 else f"{self.prompt[:57]}..."
+        return (
+            f"{shown!r} is cut: it has {self.tokens.had} tokens, the text tower reads {self.tokens.used}; "
+            "what comes after them has no part in the video"
+        )
 
 
 class Decoder(ABC):
-    """Latents in, frames out, in order and as they come; keeps what the next latents need (Wan's feature cache)."""
+    """Latents in, frames out, in order and as they come; keeps what the next latents need (Wan's feature cache).
+
+    `size` is the height and width that frames must have.
+    """
+
+    size: tuple[int, int]
+
+    @torch.inference_mode()
+    def push(self, latents: Float[Tensor, "f c h w"]) -> UInt8[Tensor, "n height width 3"]:
+        """Decode the next latents of the video to RGB frames, cut to whole numbers as the originals do.
+
+        `ValueError` where the autoencoder makes something else than three channels of the size that was asked for.
+        """
+        images = self.decode(latents)
+        if images.shape[1:] != (3, *self.size):
+            channels, height, width = images.shape[1:]
+            raise ValueError(
+                f"the autoencoder decodes to {channels} channels of {height} x {width} where 3 of {self.size[0]} x "
+                f"{self.size[1]} were asked for: the model's folder and the base model that it is run like do not fit"
+            )
+        return ((images.clamp(-1, 1) + 1) / 2 * 255).to(torch.uint8).movedim(1, -1).contiguous()
 
     @abstractmethod
-    def push(self, latents: Float[Tensor, "f c h w"]) -> UInt8[Tensor, "n height width 3"]:
-        """Decode the next latents of the video to uint8 RGB frames."""
+    def decode(self, latents: Float[Tensor, "f c h w"]) -> Float[Tensor, "n 3 height width"]:
+        """The next images of the video, in -1..1."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
@@ -59,7 +100,8 @@ class BaseModel(ABC):
     Attributes
     ----------
     name: name in the registry, such as "videocrafter2" or "sprites-unet".
-    family: kind of denoiser, which decides what a method can do with its attention.
+    stands_for: the published base model that it is, or is the small relative of: decides what is a port.
+    abilities: what a method can do with it.
     denoiser: the network itself, for methods that replace its temporal attention (`miga.engine.attention`).
     window: f0, the number of latent frames that the denoiser was trained on.
     latent_shape: (C, h, w) of one latent frame at the resolution of this run.
@@ -76,7 +118,7 @@ class BaseModel(ABC):
     """
 
     name: str
-    family: Literal["unet", "transformer"]
+    abilities: Abilities
     denoiser: nn.Module
     window: int
     latent_shape: tuple[int, int, int]
@@ -88,6 +130,7 @@ class BaseModel(ABC):
     precision: torch.dtype = torch.float32
     options: Mapping[str, Any] = MappingProxyType({})
     digest: str
+    stands_for: str = ""
     features: Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n d"]] | None = None
 
     @property

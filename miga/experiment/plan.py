@@ -26,7 +26,8 @@ from miga.experiment.digest import ROOT
 from miga.experiment.experiment import Experiment, choose_suite, load_experiment
 from miga.experiment.run import configure
 from miga.experiment.suite import Base
-from miga.models import registry, spec_of
+from miga.models import registry
+from miga.models.folders import spec_of
 from miga.models.weights import read_index
 
 BITS_PER_PIXEL = {10: 0.35, 17: 0.15}  # of H.264, by crf; generous
@@ -46,15 +47,13 @@ class Blank(BaseModel):
 
     def __init__(self, spec: registry.Spec, params: dict) -> None:
         options = spec.options.model_copy(update={key: value for key, value in params.items() if key != "dtype"})
-        self.name, self.family, self.window, self.fps = spec.name, spec.family, options.window, options.fps
+        self.name, self.abilities, self.window, self.fps = spec.name, spec.abilities, options.window, options.fps
         self.height, self.width, self.guidance_scale = options.height, options.width, options.guidance_scale
-        flow = spec.family == "transformer"
         levels = options.num_levels
-        if flow:
+        if spec.abilities.prediction == "flow":
             self.solver = FlowUniPC(levels, options.shift)
         else:
             self.solver = DDIM(levels, grid=options.grid, final_alpha=options.final_alpha)
-        self.per_latent = 4 if flow else 1  # video frames a latent, after the first
         self.denoiser, self.passes = nn.Module(), 0.0
         self.features = lambda frames: torch.ones(len(frames), 1)
 
@@ -81,10 +80,10 @@ class Blank(BaseModel):
         return torch.ones(self.latent_frames(len(frames)), *self.latent_shape)
 
     def latent_frames(self, frames: int) -> int:
-        return math.ceil((frames - 1) / self.per_latent) + 1
+        return math.ceil((frames - 1) / self.abilities.stride) + 1
 
     def video_frames(self, latents: int) -> int:
-        return (latents - 1) * self.per_latent + 1
+        return (latents - 1) * self.abilities.stride + 1
 
 
 def plan(

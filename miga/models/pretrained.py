@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from miga.engine.base_model import BaseModel, Text
-from miga.models import features as image_features
+from miga.engine.base_model import BaseModel, Text, Tokens
 from miga.models import weights
+from miga.models.features import Features
 from miga.models.registry import EXECUTION, Options
 from miga.models.texts import TextCache
 
@@ -44,7 +45,11 @@ class Pretrained(BaseModel):
     options: how it is run.
     device: where the networks run.
     precision: dtype of the denoiser; the autoencoder runs in the dtype of the latents.
+
+    `abilities`, `stands_for` and `features_name` ("module:function" of a device) are of its `registry.Spec`.
     """
+
+    features_name: str = "miga.models.features:dino"
 
     denoiser_part: ClassVar[str]
     multiple: int  # height and width of the video must be multiples of it
@@ -70,6 +75,11 @@ class Pretrained(BaseModel):
         if options.compile:
             self.denoiser.compile()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the video, in pixels."""
+        return self.run_options.height, self.run_options.width
+
     @abstractmethod
     def load_denoiser(self) -> nn.Module:
         """The denoiser on the CPU, ready for one noise level per frame."""
@@ -83,8 +93,8 @@ class Pretrained(BaseModel):
         """The autoencoder on the CPU."""
 
     @cached_property
-    def features(self) -> image_features.Features:
-        return image_features.load(self.run_options.features, self.device)
+    def features(self) -> Features:
+        return resolve_name(self.features_name)(self.device)
 
     @abstractmethod
     def forward(
@@ -98,6 +108,10 @@ class Pretrained(BaseModel):
     @abstractmethod
     def embed(self, prompts: list[str]) -> list[Float[Tensor, "tokens dim"]]:
         """Encode prompts with the text tower, which is loaded for it and let go."""
+
+    @abstractmethod
+    def count_tokens(self, prompts: list[str]) -> list[Tokens]:
+        """Tokens that each prompt has, and that `embed` reads of it."""
 
     def part(self, cls: type, part: str, dtype: torch.dtype) -> nn.Module:
         """One network of the directory, on the CPU."""
@@ -121,13 +135,14 @@ class Pretrained(BaseModel):
     def encode(self, prompts: list[str]) -> list[Text]:
         with torch.inference_mode(), self.explain_memory():
             negative, *positive = (x.to(self.dtype) for x in self.embed([self.run_options.negative_prompt, *prompts]))
-        return [Text(prompt, embedding, negative) for prompt, embedding in zip(prompts, positive, strict=True)]
+        tokens = self.count_tokens(prompts)
+        return [Text(prompt, one, negative, read) for prompt, one, read in zip(prompts, positive, tokens, strict=True)]
 
     @torch.inference_mode()
     def denoise(self, latents, levels, text, guidance_scale=None):
         scale = self.guidance_scale if guidance_scale is None else guidance_scale
         texts = [text] * len(latents) if isinstance(text, Text) else text
-        timesteps = self.solver.timesteps.to(levels.device)[levels].to(self.device)
+        timesteps = self.timesteps(levels).to(self.device)
         passes = [[one.positive for one in texts]]
         if scale != 1:
             passes.append([one.negative for one in texts])
@@ -144,6 +159,13 @@ class Pretrained(BaseModel):
             return outputs[0]
         guided, plain = outputs
         return plain + scale * (guided - plain)
+
+    def timesteps(self, levels: Int[Tensor, "b f"]) -> Int[Tensor, "b f"]:
+        """What the network is told: of clean frames (level -1) that, where it knows them, else the cleanest level."""
+        table, clean = self.solver.timesteps.to(levels.device), self.abilities.clean_timestep
+        if clean is None:
+            return table[levels.clamp(min=0)]
+        return torch.where(levels < 0, torch.full_like(levels, clean), table[levels.clamp(min=0)])
 
     @contextmanager
     def autoencoder(self) -> Iterator[nn.Module]:

@@ -55,9 +55,9 @@ def test_video_and_sidecar(tmp_path, model):
     assert [event["number"] for event in facts["trace"]["clip"]] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("family, port", [("unet", False), ("transformer", True)])
-def test_a_port_of_ours_says_so(family, port, tmp_path, model):
-    model.family = family
+@pytest.mark.parametrize("stands_for, port", [("videocrafter2", False), ("wan2.1-1.3b", True)])
+def test_a_port_of_ours_says_so(stands_for, port, tmp_path, model):
+    model.stands_for = stands_for
     assert make(model, job(tmp_path, method="fifo_diffusion"))["port"] is port
 
 

@@ -43,9 +43,7 @@ def test_same_frames_give_the_same_file(tmp_path, chunk):
 
 def test_hash_sees_frames_and_order(tmp_path):
     frames = clip()
-    hashes = {
-        frames_digest(write(tmp_path / f"{i}.mp4", f)) for i, f in enumerate([frames, frames[::-1], frames[:-1]])
-    }
+    hashes = {frames_digest(write(tmp_path / f"{i}.mp4", f)) for i, f in enumerate([frames, frames[::-1], frames[:-1]])}
     assert len(hashes) == 3
 
 
