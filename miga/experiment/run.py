@@ -57,9 +57,9 @@ def configure(name: str, params: dict[str, Any]) -> tuple[Method, MethodConfig]:
 
 def check(experiment: Experiment) -> None:
     """`ValueError` for an unknown base model, method, parameter or metric of a suite, before anything runs."""
-    from eval.cards import METRICS, NARRLV
+    from eval.cards import NARRLV, of_videos
 
-    metrics = {"vbench": METRICS, "narrlv": NARRLV}
+    metrics = {"vbench": of_videos(), "narrlv": NARRLV}
     for name, chosen in experiment.suite.prompts.items():
         for metric in chosen.metrics:
             known(metric, metrics[chosen.protocol], f"metric in the prompts {name!r}:")
@@ -163,7 +163,7 @@ def generate(
     identity = request(job, model)
     trace, memory, calls, start = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
     with replacing(job.sidecar) as sidecar, video.VideoWriter(job.video, model.fps, job.encoder) as writer:
-        spool = Spool(job.video, identity, checkpoint_every) if checkpoint_every else None
+        spool = Spool(job.video, identity, checkpoint_every, model.device) if checkpoint_every else None
         for frames in frames_of(model, method, config, texts, job.frames, job.seed, trace, spool):
             writer.push(frames)
             progress(len(frames))
