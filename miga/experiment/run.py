@@ -112,7 +112,7 @@ def frames_of(
     trace: Trace,
     spool: Spool | None = None,
 ) -> Iterator[video.Frames]:
-    """Decoded frames of a video as they come, `num_frames` in all; None goes on until the generator is closed.
+    """Decoded frames of a video as they come, `num_frames` in all; None: until the generator is closed.
 
     With a spool that found a checkpoint, the frames behind it come first, from disk.
     """
@@ -156,7 +156,7 @@ def generate(
     Video and sidecar appear under their names, one right after the other, when both are whole and the video has been
     read back; until then those that were there before stay. `progress` is told of new frames as
     they are written; where `stop` says so, the video ends there, properly closed. With `checkpoint_every` frames
-    between checkpoints, a run that was killed goes on where it was when it is asked for the same video again.
+    between checkpoints, a run that was killed resumes when it is asked for the same video again.
     """
     method, config = configure(job.method, job.params)
     method.check(model, texts, None if job.frames is None else model.latent_frames(job.frames))

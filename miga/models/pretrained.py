@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -21,7 +21,6 @@ from miga.models.registry import EXECUTION, Options
 from miga.models.texts import TextCache
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp64": torch.float64}
-Precision = Literal["fp32", "fp16", "bf16", "fp64"]
 
 
 def precision_of(dtype: str | torch.dtype) -> torch.dtype:

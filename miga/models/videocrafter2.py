@@ -1,4 +1,4 @@
-"""VideoCrafter2 (arXiv:2401.09047) and its little sister sprites-unet: a 3-D UNet on image latents, epsilon prediction.
+"""VideoCrafter2 (arXiv:2401.09047) and its relative sprites-unet: a 3-D UNet on image latents, epsilon prediction.
 
 The original networks map one to one onto diffusers' and transformers' classes. What those lack is here: one noise level
 per frame, the frame rate as a condition, and open_clip's padding of prompts.
