@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from eval.metric import ROUNDING, Metric, card
+from eval.metric import ROUNDING, Metric, known_card
 from eval.scores import KEY as SCORES_KEY
 from eval.statistics import RESAMPLES, estimate
 from eval.tables import one_protocol
@@ -207,7 +207,7 @@ def _parsed(cell: Any, column: Column, line: str) -> Any:
 def _in_range(row: pd.Series, line: str) -> None:
     if row["value"] is None:
         return
-    known = card(row["metric"])
+    known = known_card(row["metric"])
     if known and not known.low - ROUNDING <= row["value"] <= known.high + ROUNDING:
         raise ValueError(f"{line}: {known.name} is {row['value']}, outside its range {known.low} to {known.high}")
     if row["low"] is not None and not row["low"] - ROUNDING <= row["value"] <= row["high"] + ROUNDING:

@@ -20,7 +20,8 @@ import pandas as pd
 
 from eval import leaderboard, tables, video
 from eval.benchmark import BENCHMARKS, Sheet
-from eval.metric import card
+from eval.files import write_json
+from eval.metric import known_card
 from eval.parsing import parse
 from eval.scores import read, read_sidecars
 from eval.statistics import RESAMPLES
@@ -60,7 +61,7 @@ def build(
 
 
 def write(manifest: Mapping[str, Any], path: str | Path) -> None:
-    Path(path).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(path, manifest, sort_keys=True)
 
 
 def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, str]]:
@@ -133,17 +134,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def frames_digest(path: str | Path) -> str:
-    """sha256 of the frame size and the decoded RGB frames: the container and its metadata do not count."""
-    digest, size = hashlib.sha256(), None
-    for chunk in video.chunks(path):
-        if size is None:
-            size = tuple(chunk.shape[1:])
-            digest.update(repr(size).encode())
-        digest.update(chunk.numpy())
-    return digest.hexdigest()
-
-
 def _checked(what: object, check: Callable[[], str]) -> tuple[str, bool, str]:
     try:
         problem = check()
@@ -157,13 +147,13 @@ def _check_video(sidecar: Path) -> str:
     missing = [name for name in ("frames_sha256", "frames") if name not in fact]
     if missing:
         return f"its sidecar does not say {', '.join(missing)}"
-    same = frames_digest(sidecar.with_suffix(".mp4")) == fact["frames_sha256"]
+    same = video.frames_digest(sidecar.with_suffix(".mp4")) == fact["frames_sha256"]
     return "" if same else "its frames are not those that its sidecar describes"
 
 
 def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int) -> str:
     board = leaderboard.read(path)
-    metrics = [known for name in dict.fromkeys(board["metric"]) if (known := card(name))]
+    metrics = [known for name in dict.fromkeys(board["metric"]) if (known := known_card(name))]
     used = scores[scores["entry"].isin(board["entry"])]
     again = leaderboard.build(used, facts, board["date"].iloc[0], metrics, resamples).set_index(leaderboard.KEY)
     for row in board.set_index(leaderboard.KEY).itertuples():
@@ -185,7 +175,7 @@ def _check_table(
     table = pd.read_csv(path)
     sheet = Sheet(entries=list(dict.fromkeys(table["entry"])), resamples=resamples)
     common = dict(entries=sheet.entries, resamples=resamples)
-    columns = [known for name in table.columns if (known := card(name))]
+    columns = [known for name in table.columns if (known := known_card(name))]
     if path.stem == "cost":
         again = tables.cost(facts, **common)
     elif made := _made_by_a_benchmark(path.stem, suite.get("benchmarks", {})):

@@ -8,8 +8,9 @@ A metric registers itself under its name, this project's no otherwise than those
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eval.registry import Registry
@@ -68,9 +69,49 @@ class Metric:
 METRICS = Registry("miga.metrics", "metric")
 
 
-def card(name: str) -> Metric | None:
-    """The registered metric of that name; None for one that is not installed here."""
-    return METRICS.get(name) if name in METRICS.names() else None
+def card(name: str) -> Metric:
+    """The registered metric of that name, or `<metric>.<operator>`, a drift operator (`eval/drift.py`) on its series.
+
+    `ValueError` names the nearest known one.
+    """
+    from eval.drift import OPERATORS
+
+    metric, _, operator = name.rpartition(".")
+    if metric and operator in OPERATORS:
+        return _over_time(card(metric), operator)
+    return METRICS.get(name)
+
+
+def known_card(name: str) -> Metric | None:
+    """The same, None for a name that nobody has registered here."""
+    try:
+        return card(name)
+    except ValueError:
+        return None
+
+
+def _over_time(metric: Metric, operator: str) -> Metric:
+    """The card of a drift operator on a metric's series."""
+    from eval.drift import ABSOLUTE, OPERATORS
+
+    worse = 1 if operator.startswith("vde") or operator in ABSOLUTE or metric.higher_is_better else -1
+    span = metric.high - metric.low
+    return replace(
+        metric,
+        name=f"{metric.name}.{operator}",
+        label=f"{metric.label}, {operator}",
+        short=f"{metric.short} {operator}",
+        summary=f"{OPERATORS[operator]} Of: {metric.summary}",
+        low=-span if operator not in ABSOLUTE else 0,
+        high=span if not operator.startswith("vde") else math.inf,
+        higher_is_better=worse < 0,
+        of=(),
+        ranked=True,
+        sees=(),
+        rewards=(),
+        part=None,
+        formula=None,
+    )
 
 
 def of_videos() -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from eval.metric import ROUNDING, card
+from eval.metric import ROUNDING, known_card
 
 Severity = Literal["error", "warning", "note"]
 
@@ -61,7 +61,7 @@ def _missing(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
 
 def _out_of_range(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
     for metric, part in scores.groupby("metric", sort=False):
-        if (known := card(metric)) is None:
+        if (known := known_card(metric)) is None:
             continue
         outside = part[(part["value"] < known.low - ROUNDING) | (part["value"] > known.high + ROUNDING)]
         if len(outside):
@@ -74,7 +74,7 @@ def _beyond_controls(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Find
     controls = set(facts.loc[facts["control"].eq(True), "entry"])
     means = scores.groupby(["base", "metric", "entry"], sort=False)["value"].mean().dropna()
     for (base, metric), part in means.groupby(["base", "metric"], sort=False):
-        known = card(metric)
+        known = known_card(metric)
         part = part.droplevel([0, 1])
         bracket = part[part.index.isin(controls)]
         if known is None or not known.ranked or len(bracket) < 2:

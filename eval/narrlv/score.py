@@ -11,7 +11,7 @@ import pandas as pd
 
 from eval import metric as registered
 from eval.narrlv.answers import PROTOCOL, Answered, Cache, Settings, Video, answer, column
-from eval.narrlv.judges import Judge
+from eval.narrlv.judges.contract import Judge
 from eval.narrlv.metric import SCORES, score
 from eval.narrlv.suite import Item
 from eval.scores import COLUMNS, IDENTITY, sidecar
@@ -39,7 +39,7 @@ def score_videos(
         raise ValueError(f"no NarrLV item for the video {unknown[0]}: its prompt id must be an item's id")
     tasks = [Video(name, path, items[about["prompt_id"]]) for name, (about, path) in sidecars.items()]
     answered = list(answer(tasks, judge, cache, settings))
-    protocol = f"narrlv/{variant}/{parser}/{column(judge, settings)}"
+    protocol = f"narrlv/{variant}/{parser}/{column(judge, settings, cache.left_out)}"
     rows = []
     for one in answered:
         about = sidecars[one.video.name][0]

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from eval.metric import card
+from eval.metric import known_card
 from eval.scores import read, read_sidecars
 
 FOLDER = Path(__file__).parent
@@ -111,7 +111,7 @@ def _environment() -> Environment:
 
 def _shown_metrics(scores: pd.DataFrame) -> list[dict[str, Any]]:
     """What the gallery must know of the metrics of the long table; of those that are not installed here, nothing."""
-    found = [known for name in dict.fromkeys(scores["metric"]) if (known := card(name))]
+    found = [known for name in dict.fromkeys(scores["metric"]) if (known := known_card(name))]
     return [{key: getattr(known, key) for key in ("name", "short", "label", "scale", "digits")} for known in found]
 
 
