@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -33,11 +34,9 @@ from miga.engine.method import METHODS
 from miga.engine.noise import KeyedNoise
 from miga.engine.sampling import sample_clip
 from miga.engine.trace import Trace
-from miga.experiment.run import PeakMemory
+from miga.experiment.measure import PeakMemory
 from miga.models import convert, registry
 from miga.models.pretrained import PRECISIONS, Pretrained, precision_of
-from miga.models.videocrafter2 import VideoCrafter2
-from miga.models.wan import Wan21
 
 WORKLOADS = ("window", "base", "fifo_diffusion", "miga")
 HEADER = (
@@ -71,7 +70,7 @@ class Measured:
 def networks(name: str, reduced: bool) -> dict[str, Any]:
     """Configurations of a base model's denoiser and autoencoder, by part."""
     small = SMALL if reduced else {key: {} for key in SMALL}
-    if registry.get(name).family == "unet":
+    if registry.get(name).abilities.attention == "pixel":
         config = convert.VIDEOCRAFTER2
         return dict(
             unet=convert.lvdm_unet({}, config["unet"] | small["unet"])[0].config,
@@ -88,12 +87,12 @@ def random_model(name: str, device: torch.device, precision: str, compiled: bool
     """A base model whose networks are of the registered architecture (or a reduced one) with random weights."""
     spec, configs = registry.get(name), networks(name, reduced)
     changes: dict[str, Any] = dict(compile=compiled)
-    if spec.family == "unet":
+    if spec.abilities.attention == "pixel":
         changes["fps_condition"] = None
     if reduced:
         changes |= SMALL_RUN
 
-    class Random(VideoCrafter2 if spec.family == "unet" else Wan21):
+    class Random(resolve_name(spec.cls)):
         def part(self, cls, part, dtype):
             with torch.device(device):
                 network = cls.from_config(configs[part])
@@ -104,12 +103,14 @@ def random_model(name: str, device: torch.device, precision: str, compiled: bool
 
         def embed(self, prompts):
             config = self.denoiser.config
-            width = config.cross_attention_dim if spec.family == "unet" else config.text_dim
+            width = config.get("cross_attention_dim") or config.text_dim
             return [torch.randn(77, width, device=device) for _ in prompts]
 
     options = spec.options.model_copy(update=changes)
     with tempfile.TemporaryDirectory() as empty:
-        return Random(Path(empty), name, options, device, precision_of(precision))
+        model = Random(Path(empty), name, options, device, precision_of(precision))
+        model.abilities = spec.abilities
+        return model
 
 
 def windows(model: Pretrained, repeats: int = 5) -> Measured:
@@ -176,8 +177,8 @@ def row(name: str, precision: str, compiled: bool, workload: str, found: dict[st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    bases = [spec.name for spec in registry.SPECS.values() if spec.repo]
-    parser.add_argument("--models", nargs="+", choices=bases, default=bases[:2])
+    bases = [name for name in registry.names() if registry.get(name).repo]
+    parser.add_argument("--models", nargs="+", choices=bases, default=["videocrafter2", "wan2.1-1.3b"])
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=["fp32"])
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=WORKLOADS)
     parser.add_argument("--compile", action="store_true", help="measure compiled networks too")

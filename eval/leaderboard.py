@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from eval.cards import MEAN3, METRICS, NARRLV, ROUNDING, Metric
+from eval.cards import MEAN3, NARRLV, ROUNDING, Metric, known_card
+from eval.records import labels_of
 from eval.scores import KEY as SCORES_KEY
 from eval.statistics import RESAMPLES, estimate
 from eval.tables import MAIN, one_protocol
@@ -63,7 +64,6 @@ SCHEMA = (
 )
 KEY = ["suite", "base", "entry", "metric"]
 BOARDS = {"vbench": MAIN, "narrlv": (*NARRLV.values(), MEAN3)}  # file -> its metrics
-CARDS = METRICS | {card.name: card for board in BOARDS.values() for card in board}
 
 
 def build(
@@ -75,7 +75,7 @@ def build(
 ) -> pd.DataFrame:
     """The leaderboard of one suite, from the long table and the sidecars; `date` is YYYY-MM-DD."""
     one_protocol(scores)
-    rows = []
+    rows, labels = [], labels_of(facts, scores["entry"])
     for (base, entry), part in scores.groupby(["base", "entry"], sort=False):
         made_by = facts[(facts["base"] == base) & (facts["entry"] == entry)]
         for metric in metrics:
@@ -86,7 +86,8 @@ def build(
             measured = used.loc[used["value"].notna(), "frames"]
             rows.append(
                 {
-                    **{name: used[name].iloc[0] for name in ("suite", "base", "entry", "label", "method", "protocol")},
+                    **{name: used[name].iloc[0] for name in ("suite", "base", "entry", "method", "protocol")},
+                    "label": labels[entry],
                     "method_version": _one(made_by["version"]),
                     "control": _one(made_by["control"]) is True,
                     "port": _one(made_by["port"]) is True,
@@ -209,7 +210,7 @@ def _parsed(cell: Any, column: Column, line: str) -> Any:
 def _in_range(row: pd.Series, line: str) -> None:
     if row["value"] is None:
         return
-    card = CARDS.get(row["metric"])
+    card = known_card(row["metric"])
     if card and not card.low - ROUNDING <= row["value"] <= card.high + ROUNDING:
         raise ValueError(f"{line}: {card.name} is {row['value']}, outside its range {card.low} to {card.high}")
     if row["low"] is not None and not row["low"] - ROUNDING <= row["value"] <= row["high"] + ROUNDING:

@@ -66,7 +66,7 @@ TYPES = {"seed": pa.int64(), "frames": pa.int64()} | {
     }.items()
     for name in names
 }
-SCHEMA = pa.schema([(name, TYPES.get(name, pa.string())) for name in Sidecar.model_fields])
+SCHEMA = pa.schema([(name, TYPES.get(name, pa.string())) for name in (*Sidecar.model_fields, "label")])
 
 
 def place(base: str, entry: str, prompt_id: str, seed: int) -> Path:
@@ -74,9 +74,9 @@ def place(base: str, entry: str, prompt_id: str, seed: int) -> Path:
     return Path(base, entry, prompt_id, f"seed-{seed}.mp4")
 
 
-def place_of(row: Mapping[str, Any]) -> Path:
-    """Where the video of a row of either table stands in the folder of its suite."""
-    return place(*(row[name] for name in PLACE))
+def places(rows: pd.DataFrame) -> list[Path]:
+    """Where the videos of the rows of either table stand in the folder of their suite."""
+    return [place(*which) for which in rows[list(PLACE)].itertuples(index=False)]
 
 
 def sidecar_of(video: str | Path) -> Path:
@@ -103,10 +103,11 @@ def read_sidecar(path: str | Path) -> Sidecar:
 
 def identity_of(video: str | Path) -> dict[str, Any]:
     """Which video a file is, by the sidecar beside it. `ValueError` where there is none."""
-    return _read_beside(video).model_dump(include=set(IDENTITY))
+    return read_beside(video).model_dump(include=set(IDENTITY))
 
 
-def _read_beside(video: str | Path) -> Sidecar:
+def read_beside(video: str | Path) -> Sidecar:
+    """The sidecar beside a video; `ValueError` where there is none."""
     try:
         return read_sidecar(sidecar_of(video))
     except FileNotFoundError:
@@ -115,13 +116,16 @@ def _read_beside(video: str | Path) -> Sidecar:
         ) from None
 
 
-def collect(sidecars: Iterable[str | Path]) -> pd.DataFrame:
-    """The table of videos, made of sidecars: a row each, in their order. What a sidecar does not say is None."""
-    rows = []
+def collect(sidecars: Iterable[str | Path], labels: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """The table of videos, made of sidecars: a row each, in their order. What a sidecar does not say is None.
+
+    labels: how tables call an entry; default: by its name. No sidecar holds any, so that an edited one is everywhere.
+    """
+    rows, labels = [], labels or {}
     for path in sidecars:
-        row = read_sidecar(path).model_dump(include=set(SCHEMA.names))
-        nested = {name: json.dumps(row[name]) for name in NESTED if row[name] is not None}
-        rows.append(row | nested)
+        row = read_sidecar(path).model_dump(include=set(SCHEMA.names) - {"label"})
+        row["label"] = labels.get(row["entry"], row["entry"])
+        rows.append(row | {name: json.dumps(row[name]) for name in NESTED if row[name] is not None})
     return _decoded(pa.Table.from_pylist(rows, SCHEMA))
 
 
@@ -158,9 +162,15 @@ def _decoded(table: pa.Table) -> pd.DataFrame:
     return videos
 
 
-def events(row: Mapping[str, Any], kind: str) -> pd.DataFrame:
-    """The events of one kind in the trace of a row of the table of videos, a row each; empty where there are none."""
-    return pd.DataFrame((row["trace"] or {}).get(kind, []))
+def labels_of(videos: pd.DataFrame, entries: Iterable[str]) -> dict[str, str]:
+    """Entry -> how tables call it, in the order of `entries`; one of which no video is known, by its name."""
+    known = dict(zip(videos["entry"], videos["label"], strict=True))
+    return {entry: known.get(entry, entry) for entry in entries}
+
+
+def told(trace: Mapping[str, list] | None, kind: str) -> pd.DataFrame:
+    """The events of one kind in a trace of the table of videos, a row each; empty where there are none."""
+    return pd.DataFrame((trace or {}).get(kind, []))
 
 
 def write_shard(videos: Iterable[Path], path: Path) -> None:

@@ -18,6 +18,7 @@ from eval.vbench.matching import middle
 from eval.vbench.score import Backbones, score_videos
 from miga.engine.method import METHODS
 from miga.experiment import run
+from miga.experiment.job import Job, configure
 from miga.experiment.suite import MethodFile
 from tests.toy import ToyModel
 
@@ -64,9 +65,9 @@ def test_once_installed_it_has_a_name_and_checked_parameters(installed):
     assert "mirror" in METHODS.names()
     written = parse(MethodFile, yaml.safe_load(block("yaml")), str(PAGE))
     for entry in (written.entries | written.variants).values():
-        assert run.configure(entry.method, entry.params)[0] is installed
+        assert configure(entry.method, entry.params)[0] is installed
     with pytest.raises(ValueError, match="periods"):
-        run.configure("mirror", {"periods": 3})
+        configure("mirror", {"periods": 3})
 
 
 def test_it_reaches_the_leaderboard(installed, tmp_path):
@@ -75,7 +76,7 @@ def test_it_reaches_the_leaderboard(installed, tmp_path):
         for entry in ("mirror", "direct"):
             where = tmp_path / "toy" / entry / text.prompt.replace(" ", "-") / "seed-1.mp4"
             where.parent.mkdir(parents=True)
-            job = run.Job(
+            job = Job(
                 suite="toy", base="toy", entry=entry, method=entry, prompt_id=where.parent.name, prompt=text.prompt,
                 seed=1, frames=18, video=where,
             )  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 from eval.cards import Metric
 from eval.vbench import metrics
 from miga import models
-from miga.experiment import run
+from miga.experiment.check import check
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import load_experiment
 from tests.miga.tiny_models import tiny_unet
@@ -41,7 +41,7 @@ def test_the_suite_of_the_page_is_one(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(blocks("add-a-suite.md", "yaml")[0])
     experiment = load_experiment(str(path), ROOT)
-    run.check(experiment)
+    check(experiment)
     assert experiment.name == "mine" and "miga" in experiment.rows_of_all()
 
 
@@ -49,8 +49,7 @@ def test_the_metric_of_the_page_is_one():
     card, line = blocks("add-a-metric.md", "python")
     made = eval(card, {"Metric": Metric})
     ((name, (part, formula)),) = eval(f"{{{line}}}", vars(metrics)).items()
-    seen = metrics.Observation(torch.eye(3)[[0, 1, 0]], *(torch.zeros(0) for _ in range(4)), frames=3)
-    value, series = formula(getattr(seen, part))
+    value, series = formula(metrics.Observation({part: torch.eye(3)[[0, 1, 0]]}, frames=3))
     assert name == made.name and value == 1.0 == series[0] and made.low <= value <= made.high
 
 

@@ -8,10 +8,14 @@ from miga.engine.base_model import BaseModel, Decoder, Text
 from miga.engine.method import Card, Method, MethodConfig
 from miga.engine.sampling import sample_clip
 from miga.engine.solvers import DDIM
+from miga.models.registry import UNET
 
 
 class ToyDecoder(Decoder):
     """One latent is one frame: each value is a tile of 8x8 pixels."""
+
+    def decode(self, latents):
+        raise NotImplementedError
 
     def push(self, latents):
         frames = (latents.sigmoid() * 255).round().to(torch.uint8)
@@ -27,7 +31,8 @@ class ToyDecoder(Decoder):
 class ToyModel(BaseModel):
     """Predicts epsilon as a smooth function of the latents, their mean over the window, the level and the prompt."""
 
-    name, family, window, latent_shape, fps, guidance_scale = "toy", "unet", 4, (3, 2, 4), 8, 1.0
+    name, window, latent_shape, fps, guidance_scale = "toy", 4, (3, 2, 4), 8, 1.0
+    abilities, stands_for = UNET, "videocrafter2"
     device, dtype, digest = torch.device("cpu"), torch.float32, hashlib.sha256(b"toy").hexdigest()
 
     def __init__(self, levels=4):

@@ -86,7 +86,8 @@ METHOD = Method(
         year=2024,
         url="https://arxiv.org/abs/2405.11473",
         licence="CC BY-NC-SA 4.0",
-        ports=("transformer",),
+        needs=dict(levels=("frame",)),
+        published=("videocrafter2",),
         notes="The paper's results most likely come from the released code's defaults, which are ours: four partitions "
         "of 16 frames with lookahead, DDIM with eta 1, guidance 12 on VideoCrafter2. On flow-matching models the queue "
         "steps with the model's own solver, one history per frame.",

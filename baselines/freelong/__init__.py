@@ -46,7 +46,7 @@ def generate(model, texts, num_latents, config, noise, trace):
     """Ordinary sampling of the whole video from FreeNoise's noise, with blended attention in the first steps."""
     levels = model.solver.num_levels
     height, width = model.latent_shape[1:]
-    unet = model.family == "unet"
+    unet = model.abilities.attention == "pixel"
     window = config.window or model.window
     local = partial(LOCAL[config.outside], window=window, mask=config.mask)
     gain = partial(low_pass, d_t=config.d_t, d_s=config.d_s, shape=config.filter, centred=config.centred or not unet)
@@ -73,7 +73,8 @@ METHOD = Method(
         year=2024,
         url="https://arxiv.org/abs/2407.19918",
         licence="MIT at the root of its repository; Apache-2.0 for the parts derived from VideoCrafter2 and LaVie",
-        ports=("transformer",),
+        needs=dict(attention=("pixel", "joint")),
+        published=("videocrafter2",),
         notes=(
             "The paper blends in the first 25 of 50 steps, the code in all; the code alone stays local on the largest "
             "feature maps; the code masks before the softmax, the paper after it. The default is the code, "

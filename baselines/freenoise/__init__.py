@@ -74,7 +74,8 @@ METHOD = Method(
         year=2024,
         url="https://arxiv.org/abs/2310.15169",
         licence="Apache-2.0, but its README restricts it to research and non-commercial use",
-        ports=("transformer",),
+        needs=dict(attention=("pixel", "joint")),
+        published=("videocrafter2",),
         notes=(
             "Paper and code agree; the released runs have 64 frames, windows of 16, stride 4, DDIM with eta 0, "
             "which the paper's table most likely used too. In the port to transformers all tokens of a window's frames "

@@ -56,9 +56,10 @@ def injected(
 ) -> Callable[..., Float[Tensor, "b f c h w"]]:
     """`denoise` for two prompts: frames move from one to the other, and where step k (0 = noisiest) is below
     `config.inject[0]` or above `config.inject[1]` all but the output blocks read the second throughout."""
-    if model.family != "unet" or len(texts) != 2:
+    if model.abilities.texts != "frame" or len(texts) != 2:
         raise ValueError(
-            f"freenoise takes one prompt, or two on a UNet: asked for {len(texts)} on {model.name!r}, a {model.family}"
+            f"freenoise takes one prompt, or two where the base model takes a text per frame: asked for "
+            f"{len(texts)} on {model.name!r}"
         )
     if frames < 2:
         raise ValueError("freenoise cannot move from one prompt to the other in a single latent frame: ask for more")

@@ -48,7 +48,7 @@ def fused_levels(config: FreePCA, model) -> range | list[int]:
     """Levels at which components are fused. The original's rule comes to 0.74 of its 50 steps; the timesteps of a
     shifted flow schedule would let nearly all pass."""
     levels, fraction = model.solver.num_levels, config.gate_fraction
-    if fraction is None and model.family == "transformer":
+    if fraction is None and model.abilities.prediction == "flow":
         fraction = 0.74
     if fraction is not None:
         return range(levels - round(fraction * levels), levels)
@@ -83,7 +83,8 @@ METHOD = Method(
         year=2025,
         url="https://arxiv.org/abs/2505.01172",
         licence="none stated in its repository: all rights reserved; the VideoCrafter parts are Apache-2.0",
-        ports=("transformer",),
+        needs=dict(attention=("pixel", "joint")),
+        published=("videocrafter2",),
         notes=(
             "The paper's table most likely used the released code: VideoCrafter2, 64 frames, windows of 16, stride 4, "
             "three components, stochastic DDIM (eta 1). The code takes over more components from window to window, and "

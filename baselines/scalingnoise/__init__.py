@@ -89,7 +89,8 @@ METHOD = Method(
         year=2025,
         url="https://arxiv.org/abs/2503.16400",
         licence="none given (all rights reserved)",
-        ports=("transformer",),
+        needs=dict(levels=("frame",)),
+        published=("videocrafter2",),
         notes="Defaults are the released code's; its script, and so probably the paper's table, has 5 candidates and "
         "3 beams. A frame leaves once all beams share it, a few iterations after it is finished. With a temporal "
         "autoencoder candidates are judged by their last latent decoded on its own.",

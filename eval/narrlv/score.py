@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,8 @@ from eval.narrlv.answers import PROTOCOL, Answered, Cache, Settings, Video, answ
 from eval.narrlv.judges import Judge
 from eval.narrlv.metric import SCORES, score
 from eval.narrlv.suite import Item
-from eval.scores import COLUMNS, IDENTITY
+from eval.records import IDENTITY, read_beside
+from eval.scores import COLUMNS
 
 
 def score_videos(
@@ -33,7 +33,7 @@ def score_videos(
     `items` by prompt id; `aesthetics` by the video's name in the answers, "<base>/<entry>/<prompt id>/<file's stem>",
     for the variant that mixes it in. A score that does not exist is a row with its reason.
     """
-    sidecars = {_name(path, sidecar): (sidecar, path) for path, sidecar in _sidecars(videos)}
+    sidecars = {_name(path, sidecar): (sidecar, path) for path, sidecar in _beside(videos)}
     unknown = [name for name, (sidecar, _) in sidecars.items() if sidecar["prompt_id"] not in items]
     if unknown:
         raise ValueError(f"no NarrLV item for the video {unknown[0]}: its prompt id must be an item's id")
@@ -44,7 +44,7 @@ def score_videos(
     for one in answered:
         sidecar = sidecars[one.video.name][0]
         identity = {name: sidecar[name] for name in IDENTITY} | {
-            "frames": sidecar.get("frames", 0),
+            "frames": sidecar["frames"] or 0,
             "protocol": protocol,
         }
         q = (aesthetics or {}).get(one.video.name)
@@ -88,15 +88,6 @@ def _name(path: Path, sidecar: Mapping[str, Any]) -> str:
     return "/".join([*(sidecar[part] for part in ("base", "entry", "prompt_id")), path.stem])
 
 
-def _sidecars(videos: Iterable[str | Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _beside(videos: Iterable[str | Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in map(Path, videos):
-        beside = path.with_suffix(".json")
-        try:
-            sidecar = {"prompt_id": path.parent.name, **json.loads(beside.read_text())}
-        except FileNotFoundError:
-            raise ValueError(f"{path}: no sidecar {beside.name} beside it") from None
-        except ValueError as error:
-            raise ValueError(f"{beside}: not a JSON file ({error})") from None
-        if missing := [name for name in IDENTITY if name not in sidecar]:
-            raise ValueError(f"{beside}: the sidecar does not say {', '.join(missing)}")
-        yield path, sidecar
+        yield path, read_beside(path).model_dump(include={*IDENTITY, "frames"})

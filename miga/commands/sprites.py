@@ -8,7 +8,7 @@ from typing import Literal
 
 
 def train(
-    model: Literal["sprites-unet", "sprites-wan", "reader"] = "sprites-unet",
+    model: Literal["sprites-unet", "sprites-wan", "sprites-df", "reader"] = "sprites-unet",
     folder: Path = Path("results/training"),
     steps: int | None = None,
     device: str = "auto",
@@ -16,10 +16,11 @@ def train(
     threads: int = 0,
     shipped: bool = False,
 ) -> None:
-    """Train one of the models that this project ships; run it again to go on where it was stopped.
+    """Train one of the models that this project ships; run again, it resumes where it was stopped.
 
     Args:
-        model: What to train. A base model trains its autoencoder first, unless the folder has it already.
+        model: What to train. A base model trains its autoencoder first, unless the folder has it already; sprites-df
+            goes on from the shipped sprites-wan.
         folder: Checkpoints and loss curves; the finished weights go to miga/sprites/weights.
         steps: Training steps of the last stage (default: as the shipped weights were trained).
         device: "cpu", "cuda", or "auto" for the GPU where there is one.

@@ -12,11 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
+
+from miga.engine.abilities import Abilities
 
 if TYPE_CHECKING:
     from miga.engine.solvers import Solver
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 class Text:
     """One encoded prompt and its guidance counterpart, ready for the denoiser.
 
-    `negative` is the encoding of the empty prompt (VideoCrafter2) or of the model's negative prompt (Wan2.1).
+    `negative` is the encoding of the empty prompt (VideoCrafter2) or of the model's negative prompt (Wan).
     """
 
     prompt: str
@@ -38,11 +40,31 @@ class Text:
 
 
 class Decoder(ABC):
-    """Latents in, frames out, in order and as they come; keeps what the next latents need (Wan's feature cache)."""
+    """Latents in, frames out, in order and as they come; keeps what the next latents need (Wan's feature cache).
+
+    `size` is the height and width that frames must have.
+    """
+
+    size: tuple[int, int]
+
+    @torch.inference_mode()
+    def push(self, latents: Float[Tensor, "f c h w"]) -> UInt8[Tensor, "n height width 3"]:
+        """Decode the next latents of the video to RGB frames, cut to whole numbers as the originals do.
+
+        `ValueError` where the autoencoder makes something else than three channels of the size that was asked for.
+        """
+        images = self.decode(latents)
+        if images.shape[1:] != (3, *self.size):
+            channels, height, width = images.shape[1:]
+            raise ValueError(
+                f"the autoencoder decodes to {channels} channels of {height} x {width} where 3 of {self.size[0]} x "
+                f"{self.size[1]} were asked for: the model's folder and the base model that it is run like do not fit"
+            )
+        return ((images.clamp(-1, 1) + 1) / 2 * 255).to(torch.uint8).movedim(1, -1).contiguous()
 
     @abstractmethod
-    def push(self, latents: Float[Tensor, "f c h w"]) -> UInt8[Tensor, "n height width 3"]:
-        """Decode the next latents of the video to uint8 RGB frames."""
+    def decode(self, latents: Float[Tensor, "f c h w"]) -> Float[Tensor, "n 3 height width"]:
+        """The next images of the video, in -1..1."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
@@ -59,7 +81,8 @@ class BaseModel(ABC):
     Attributes
     ----------
     name: name in the registry, such as "videocrafter2" or "sprites-unet".
-    family: kind of denoiser, which decides what a method can do with its attention.
+    stands_for: the published base model that it is, or is the small relative of: decides what is a port.
+    abilities: what a method can do with it.
     denoiser: the network itself, for methods that replace its temporal attention (`miga.engine.attention`).
     window: f0, the number of latent frames that the denoiser was trained on.
     latent_shape: (C, h, w) of one latent frame at the resolution of this run.
@@ -76,7 +99,7 @@ class BaseModel(ABC):
     """
 
     name: str
-    family: Literal["unet", "transformer"]
+    abilities: Abilities
     denoiser: nn.Module
     window: int
     latent_shape: tuple[int, int, int]
@@ -88,6 +111,7 @@ class BaseModel(ABC):
     precision: torch.dtype = torch.float32
     options: Mapping[str, Any] = MappingProxyType({})
     digest: str
+    stands_for: str = ""
     features: Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n d"]] | None = None
 
     @property

@@ -16,6 +16,7 @@ from pydantic import BaseModel as Config
 from torch import Tensor
 
 from eval.registry import Registry
+from miga.engine.abilities import Needs, lacking
 from miga.engine.base_model import BaseModel, Text
 from miga.engine.noise import Noise
 from miga.engine.trace import Trace
@@ -39,11 +40,15 @@ class Card:
     year: int | None = None
     url: str = ""
     licence: str = ""  # of the original code
-    models: tuple[str, ...] = ("unet", "transformer")  # families of base models that it runs on
-    ports: tuple[str, ...] = ()  # of those, the families where the port is ours and not the paper's
+    needs: Needs = field(default_factory=dict)  # of a base model's abilities, see `engine.abilities`
+    published: tuple[str, ...] = ()  # base models of the authors' own results; on any other, a port of ours
     notes: str = ""
     control: bool = False  # brackets the metrics; not a contender
     multi_prompt: bool = False
+
+    def is_port(self, base: str) -> bool:
+        """Whether the method on this base model (a registered name) is a port of ours: it was published on others."""
+        return bool(self.published) and base not in self.published
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,8 @@ class Method:
 
     def check(self, model: BaseModel, texts: Sequence[Text], num_latents: int | None) -> None:
         """`ValueError` for a request that the card excludes."""
-        if model.family not in self.card.models:
-            raise ValueError(f"{self.name} does not run on {model.name!r}: it needs a {' or '.join(self.card.models)}")
+        if missing := lacking(self.card.needs, model.abilities):
+            raise ValueError(f"{self.name} does not run on {model.name!r}: it needs {' and '.join(missing)}")
         if len(texts) > 1 and not self.card.multi_prompt:
             raise ValueError(f"{self.name} takes one prompt, not {len(texts)}")
         if num_latents is None and self.card.length == "finite":

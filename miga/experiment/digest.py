@@ -19,17 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("miga", "baselines", "eval")
 CARDS = {"Metric", "Card"}  # what a reader must know about a thing: its name, then texts
-TEXTS = {
-    "label",
-    "short",
-    "summary",
-    "description",
-    "source",
-    "paper",
-    "url",
-    "licence",
-    "notes",
-}  # of cards and fields
+# Texts of cards and fields, which readers need.
+TEXTS = {"label", "short", "summary", "description", "source", "paper", "url", "licence", "notes", "cost"}
 
 # From job to frames to file. What a suite asks for is in the request, and so are the options and the weights of a base
 # model, which is all that its registry decides.
@@ -47,10 +38,10 @@ NOT_SCORES = ("miga.experiment*", "miga.commands*") + tuple(
 )  # fmt: skip
 
 
-def frames_digest(method: str, model: str) -> str:
-    """Of all code that decides the frames of a video: the engine, the class of the base model, the package of the
-    method (each given by its module), and the way from there to the file."""
-    return _digest([*FRAMES, method, model], NOT_FRAMES, shown=False)
+def frames_digest(method: str, *model: str) -> str:
+    """Of all code that decides the frames of a video: the engine, the package of the method, the class of the base model
+    and the features that it judges frames by (each given by its module), and the way from there to the file."""
+    return _digest([*FRAMES, method, *model], NOT_FRAMES, shown=False)
 
 
 def scores_digest(*modules: str) -> str:

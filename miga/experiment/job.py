@@ -26,7 +26,6 @@ class Job(Strict):
     suite: str
     base: str
     entry: str
-    label: str | None = None
     method: str
     params: dict[str, Any] = {}
     prompt_id: str
@@ -47,6 +46,12 @@ class Job(Strict):
         return configure(self.method, self.params)
 
 
+def modules_of(model: BaseModel) -> list[str]:
+    """Modules that decide what a base model does: of its class, and of the features that methods judge frames by."""
+    features = getattr(model, "features_name", None)
+    return [type(model).__module__, *([features.split(":")[0]] if features else [])]
+
+
 def request(job: Job, model: BaseModel) -> dict[str, Any]:
     """All that decides the frames of a video, as it reads in a sidecar: an equal one need not be made again."""
     method, config = job.configured
@@ -63,6 +68,6 @@ def request(job: Job, model: BaseModel) -> dict[str, Any]:
         seed=job.seed,
         frames_asked=job.frames,
         encoder=job.encoder.model_dump(),
-        code=frames_digest(method.generate.__module__, type(model).__module__),
+        code=frames_digest(method.generate.__module__, *modules_of(model)),
     )
     return json.loads(json.dumps(facts))

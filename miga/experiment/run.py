@@ -49,7 +49,7 @@ def generate(
     trace, memory, calls, start = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
     with video.VideoWriter(job.video, model.fps, job.encoder) as writer:
         job.sidecar.unlink(missing_ok=True)
-        spool = Spool(job.video, asked, checkpoint_every) if checkpoint_every else None
+        spool = Spool(job.video, asked, checkpoint_every, model.device) if checkpoint_every else None
         for frames in frames_of(model, method, config, texts, job.frames, job.seed, trace, spool):
             writer.push(frames)
             progress(len(frames))
@@ -64,7 +64,7 @@ def generate(
         prompt_id=job.prompt_id,
         **asked,
         control=card.control,
-        port=model.family in card.ports,
+        port=card.is_port(model.stands_for),
         streaming=card.length == "infinite",
         prompt_used=[text.prompt for text in texts],
         frames=writer.frames,

@@ -8,7 +8,7 @@ from pathlib import Path
 from miga.engine.base_model import Text
 
 
-def save_texts(path: Path, texts: dict[str, Text]) -> None:
+def save(path: Path, texts: dict[str, Text]) -> None:
     """Encoded prompts by id, as safetensors; the guidance counterpart, common to all, once."""
     from safetensors.torch import save_file
 
@@ -17,7 +17,7 @@ def save_texts(path: Path, texts: dict[str, Text]) -> None:
     save_file(tensors, path, {id: text.prompt for id, text in texts.items()})
 
 
-def load_texts(path: Path, ids: Iterable[str]) -> dict[str, Text]:
+def load(path: Path, ids: Iterable[str]) -> dict[str, Text]:
     """The encoded prompts of these ids."""
     from safetensors import safe_open
 

@@ -127,7 +127,7 @@ class Settings:
         get the published values.
         """
         window, levels = model.window, model.solver.num_levels
-        flow, released = model.family == "transformer", config.preset == "released"
+        flow, released = model.abilities.prediction == "flow", config.preset == "released"
         chosen: dict[str, Any] = dict(
             guidance="comb" if released else "prefix_uniform",
             reflection="warmup" if released else "always",
@@ -307,6 +307,8 @@ METHOD = Method(
         year=2026,
         url="https://arxiv.org/abs/2605.18233",
         licence="none given (all rights reserved)",
+        needs=dict(levels=("frame",)),
+        published=("videocrafter2", "wan2.1-1.3b"),
     ),
     config=Miga,
     generate=generate,

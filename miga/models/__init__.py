@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from eval.parsing import parse
 from miga.engine.base_model import BaseModel
 from miga.models import registry
+from miga.models.folders import examine, original_layout, spec_of
 
 
 def load(
@@ -17,11 +19,11 @@ def load(
 
     Parameters
     ----------
-    name_or_directory: a name of `miga.models.registry`, or a diffusers-style directory of the same families. Under
-        `_miga`, its `model_index.json` says which registered model it is run `like`, and with which other `options`.
+    name_or_directory: a registered name (`miga.models.registry`), or a diffusers-style directory. Under `_miga`, its
+        `model_index.json` says which registered model it is run `like`, and with which other `options`.
     device: such as "cuda:1"; default: the GPU where there is one.
     dtype: precision of the denoiser: fp32, fp16, bf16 or fp64; default: the original's on a GPU, fp32 on a CPU.
-    options: keys of the model's options (`registry.UNetOptions`, `registry.TransformerOptions`).
+    options: keys of the model's options, the class of which is that of its `registry.Spec.options`.
 
     Raises
     ------
@@ -31,8 +33,6 @@ def load(
 
     from miga.models import weights
     from miga.models.pretrained import precision_of
-    from miga.models.videocrafter2 import VideoCrafter2
-    from miga.models.wan import Wan21
 
     spec, directory = locate(name_or_directory)
     about = weights.read_index(directory).get("_miga", {})
@@ -40,8 +40,9 @@ def load(
     chosen = parse(type(spec.options), merged, f"base model {spec.name!r}")
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     precision = precision_of(dtype or (spec.precision if place.type == "cuda" else "fp32"))
-    cls = VideoCrafter2 if spec.family == "unet" else Wan21
-    return cls(directory, about.get("name", spec.name), chosen, place, precision)
+    model = resolve_name(spec.cls)(directory, about.get("name", spec.name), chosen, place, precision)
+    model.abilities, model.stands_for, model.features_name = spec.abilities, spec.stands_for or spec.name, spec.features
+    return model
 
 
 def locate(name_or_directory: str | Path) -> tuple[registry.Spec, Path]:
@@ -52,41 +53,35 @@ def locate(name_or_directory: str | Path) -> tuple[registry.Spec, Path]:
     if (path / "model_index.json").is_file():
         return spec_of(path), path
     if path.is_dir():
+        refuse_original(path, "NAME")
         weights.read_index(path)  # raises: not a model directory
     spec = registry.get(str(name_or_directory))
     directory = home_of(spec)
     if not is_present(spec):
+        refuse_original(directory, spec.name)
         remedy = f"get them with `{remedy_for(spec)}`"
         raise ValueError(
             f"the weights of {spec.name} are not in {directory}: {remedy}"
             + (", or set MIGA_MODELS to the folder that has them" if spec.repo else "")
         )
+    examine(directory, weights.read_index(directory))
     return spec, directory
 
 
+def refuse_original(directory: Path, name: str) -> None:
+    """`ValueError` with the command that converts a folder in its authors' layout."""
+    if what := original_layout(directory):
+        raise ValueError(
+            f"{directory} holds {what}, not a model directory: convert it with `miga models convert {name} {directory} "
+            "DIRECTORY` and use that one"
+        )
+
+
 def home_of(source: registry.Source) -> Path:
-    """Where weights stand: in this package, or in the folder of fetched models."""
+    """Where weights stand: in their package, or in the folder of fetched models."""
     from miga.models import weights
 
-    if source.repo is None:
-        return Path(__file__).parent.parent / "sprites" / "weights" / source.name
-    return weights.home() / source.name
-
-
-def spec_of(directory: Path) -> registry.Spec:
-    """The registered model that a directory is run like: what `_miga` says, its own name, or the family's real one."""
-    from miga.models import weights
-
-    index = weights.read_index(directory)
-    if like := index.get("_miga", {}).get("like"):
-        return registry.get(like)
-    if directory.resolve().name in registry.SPECS:
-        return registry.get(directory.resolve().name)
-    if "unet" in index:
-        return registry.get("videocrafter2")
-    if "transformer" in index:
-        return registry.get("wan2.1-1.3b")
-    raise ValueError(f"{directory}/model_index.json names neither a unet nor a transformer: not a video model")
+    return source.folder or weights.home() / source.name
 
 
 def is_present(spec: registry.Spec) -> bool:
@@ -96,22 +91,39 @@ def is_present(spec: registry.Spec) -> bool:
 
 def remedy_for(source: registry.Source) -> str:
     """The command that gets missing weights."""
-    return f"miga models fetch {source.name}" if source.repo else "miga sprites train"
+    return source.remedy or f"miga models fetch {source.name}"
 
 
 def show(json: bool = False) -> None:
-    """Print the registered base models and whether their weights are here."""
+    """Print the registered base models, what they can do, and whether their weights are here."""
+    specs = [registry.get(name) for name in registry.names()]
     if json:
         import json as encoder
-        from dataclasses import asdict
 
-        rows = {
-            spec.name: asdict(spec) | dict(options=spec.options.model_dump(mode="json"), present=is_present(spec))
-            for spec in registry.SPECS.values()
-        }
+        rows = {spec.name: facts(spec) for spec in specs}
         print(encoder.dumps(rows, indent=1, ensure_ascii=False))
         return
-    for spec in registry.SPECS.values():
-        size = f"{spec.options.width}x{spec.options.height}"
+    row = "{:<20} {:<9} {:>6} {:<17} {:<14} {:<10} {:<62} {}".format
+    print(row("name", "size", "fps", "attention", "trained levels", "start image", "licence", "weights"))
+    for spec in specs:
+        can, options = spec.abilities, spec.options
         state = "here" if is_present(spec) else f"missing: {remedy_for(spec)} ({spec.gigabytes:g} GB)"
-        print(f"{spec.name:<14} {spec.family:<12} {size:<8} {spec.options.fps:>3} fps  {spec.licence:<62} {state}")
+        attention = f"{can.attention}{', rotary' if can.rotary else ''}"
+        cells = f"{options.width}x{options.height}", options.fps, attention, TRAINED[can.trained], can.start_image
+        print(row(spec.name, *cells, spec.licence, state))
+
+
+TRAINED = dict(one="per clip", start="clip + clean", each="per frame")
+
+
+def facts(spec: registry.Spec) -> dict[str, Any]:
+    """All that is known of a base model, as plain data."""
+    from dataclasses import asdict, fields
+
+    plain = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name != "recognises"}
+    return plain | dict(
+        abilities=asdict(spec.abilities) | dict(start_image=spec.abilities.start_image),
+        options=spec.options.model_dump(mode="json"),
+        folder=str(home_of(spec)),
+        present=is_present(spec),
+    )

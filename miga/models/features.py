@@ -16,11 +16,6 @@ BATCH = 16  # frames at once
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 
-def load(name: str, device: torch.device) -> Features:
-    """Features "dino" or "sprites"; `ValueError` says how to get weights that are missing."""
-    return {"dino": dino, "sprites": sprites}[name](device)
-
-
 def dino(device: torch.device) -> Features:
     """DINO ViT-B/16 (arXiv 2104.14294): the class token of frames squeezed to 224x224."""
     from transformers import ViTModel
@@ -46,11 +41,3 @@ def dino(device: torch.device) -> Features:
         return torch.cat(rows)
 
     return features
-
-
-def sprites(device: torch.device) -> Features:
-    """The sprites reader's features of the shape."""
-    from miga.sprites.reader import Reader
-
-    read = Reader.load(device=device).features
-    return lambda frames: read(frames)[:, :64]

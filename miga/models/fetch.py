@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import write_json
-from miga.experiment.digest import ROOT
-from miga.experiment.experiment import choose_suite, load_experiment
-from miga.models import home_of, registry, remedy_for, spec_of, weights
+from miga.models import home_of, registry, remedy_for, weights
 from miga.models.registry import Source
 
 
@@ -33,7 +31,7 @@ def fetch(name: str, say: Callable[[str], None] = print) -> Path:
     target = home_of(source)
     if source.repo is None:
         if not is_complete(source):
-            raise ValueError(f"{target} is missing: the weights of {name} are made with `miga sprites train`")
+            raise ValueError(f"{target} is missing: the weights of {name} are made with `{remedy_for(source)}`")
         say(f"{name} comes with this package: {target}")
         return target
     if is_complete(source):
@@ -178,22 +176,13 @@ class Item:
     remedy: str
 
 
-def inventory(names: Iterable[str] | None = None) -> list[Item]:
-    """What of the weights of these names is here; by default all that the suite `paper` needs."""
+def inventory(names: Iterable[str]) -> list[Item]:
+    """What of the weights of these names is here."""
     rows = []
-    for name in names or needed_by("paper"):
+    for name in names:
         source = registry.source(name)
         folder, present = home_of(source), is_complete(source)
         on_disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9 if present else 0.0
         remedy = "" if present else remedy_for(source)
         rows.append(Item(name, present, on_disk or source.gigabytes, source.licence, folder, remedy))
     return rows
-
-
-def needed_by(suite: str) -> list[str]:
-    """Names of the base models of a suite, and of the networks that its methods look through. Models in folders of
-    their own need no download."""
-    models = [base.model for base in load_experiment(choose_suite(suite)[0], ROOT).suite.bases.values()]
-    features = {(spec_of(Path(m)) if Path(m).is_dir() else registry.get(m)).options.features for m in models}
-    names = dict.fromkeys(model for model in models if not Path(model).is_dir())
-    return [*names, *(["dino-vitb16"] if "dino" in features else [])]

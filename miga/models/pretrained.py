@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import ClassVar, Literal
 
 import torch
@@ -14,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from miga.engine.base_model import BaseModel, Text
-from miga.models import features as image_features
 from miga.models import weights
+from miga.models.features import Features
 from miga.models.registry import EXECUTION, Options
 from miga.models.texts import TextCache
 
@@ -44,7 +45,11 @@ class Pretrained(BaseModel):
     options: how it is run.
     device: where the networks run.
     precision: dtype of the denoiser; the autoencoder runs in the dtype of the latents.
+
+    `abilities`, `stands_for` and `features_name` ("module:function" of a device) are of its `registry.Spec`.
     """
+
+    features_name: str = "miga.models.features:dino"
 
     denoiser_part: ClassVar[str]
     multiple: int  # height and width of the video must be multiples of it
@@ -70,6 +75,11 @@ class Pretrained(BaseModel):
         if options.compile:
             self.denoiser.compile()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the video, in pixels."""
+        return self.run_options.height, self.run_options.width
+
     @abstractmethod
     def load_denoiser(self) -> nn.Module:
         """The denoiser on the CPU, ready for one noise level per frame."""
@@ -83,8 +93,8 @@ class Pretrained(BaseModel):
         """The autoencoder on the CPU."""
 
     @cached_property
-    def features(self) -> image_features.Features:
-        return image_features.load(self.run_options.features, self.device)
+    def features(self) -> Features:
+        return resolve_name(self.features_name)(self.device)
 
     @abstractmethod
     def forward(
@@ -127,7 +137,7 @@ class Pretrained(BaseModel):
     def denoise(self, latents, levels, text, guidance_scale=None):
         scale = self.guidance_scale if guidance_scale is None else guidance_scale
         texts = [text] * len(latents) if isinstance(text, Text) else text
-        timesteps = self.solver.timesteps.to(levels.device)[levels].to(self.device)
+        timesteps = self.timesteps(levels).to(self.device)
         passes = [[one.positive for one in texts]]
         if scale != 1:
             passes.append([one.negative for one in texts])
@@ -144,6 +154,13 @@ class Pretrained(BaseModel):
             return outputs[0]
         guided, plain = outputs
         return plain + scale * (guided - plain)
+
+    def timesteps(self, levels: Int[Tensor, "b f"]) -> Int[Tensor, "b f"]:
+        """What the network is told: of clean frames (level -1) that, where it knows them, else the cleanest level."""
+        table, clean = self.solver.timesteps.to(levels.device), self.abilities.clean_timestep
+        if clean is None:
+            return table[levels.clamp(min=0)]
+        return torch.where(levels < 0, torch.full_like(levels, clean), table[levels.clamp(min=0)])
 
     @contextmanager
     def autoencoder(self) -> Iterator[nn.Module]:

@@ -107,7 +107,6 @@ def token_ids(tokenizer, prompts: list[str]) -> Int[Tensor, "prompts tokens"]:
 class VideoCrafter2(Pretrained):
     """`text_encoder` is OpenCLIP's tower up to its last block but one; the VAE works frame by frame."""
 
-    family = "unet"
     denoiser_part = "unet"
 
     def __init__(self, directory, name, options, device, precision) -> None:
@@ -183,24 +182,18 @@ class FrameDecoder(Decoder):
     """Every latent is a frame of its own: nothing to remember."""
 
     def __init__(self, model: VideoCrafter2) -> None:
-        self.model = model
+        self.model, self.size = model, model.size
 
-    @torch.inference_mode()
-    def push(self, latents):
+    def decode(self, latents):
         with self.model.autoencoder() as vae:
             latents = latents.to(self.model.device, self.model.dtype) / vae.config.scaling_factor
-            return torch.cat([to_frames(vae.decode(part).sample) for part in latents.split(DECODE_BATCH)])
+            return torch.cat([vae.decode(part).sample for part in latents.split(DECODE_BATCH)])
 
     def state(self):
         return {}
 
     def restore(self, state):
         pass
-
-
-def to_frames(images: Float[Tensor, "n 3 height width"]) -> Tensor:
-    """Images in -1..1 as uint8 frames (n, height, width, 3); cut to whole numbers as the originals do."""
-    return ((images.clamp(-1, 1) + 1) / 2 * 255).to(torch.uint8).movedim(1, -1).contiguous()
 
 
 def to_images(frames: Tensor, model: Pretrained) -> Float[Tensor, "n 3 height width"]:

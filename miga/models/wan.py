@@ -1,4 +1,4 @@
-"""Wan2.1 (arXiv:2503.20314) and its little sister sprites-wan: a transformer on causal video latents, flow prediction.
+"""Wan (arXiv:2503.20314) and SkyReels-V2-DF (arXiv:2504.13074): a transformer on causal video latents, flow prediction.
 
 The original networks map one to one onto diffusers' and transformers' classes. What those lack is here: one noise level
 per latent frame without a copy of the time MLP for every token, the original's float64 sinusoid, text padded with
@@ -8,18 +8,21 @@ zeros, and a decoder that keeps its feature cache between calls.
 from __future__ import annotations
 
 import html
+import inspect
 from typing import Literal
 
 import ftfy
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKLWan, SkyReelsV2Transformer3DModel, WanTransformer3DModel
+from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from miga.engine.base_model import Decoder
 from miga.engine.solvers import FlowUniPC
 from miga.models.pretrained import Pretrained
-from miga.models.videocrafter2 import to_frames, to_images
+from miga.models.videocrafter2 import to_images
 
 STRIDE = 4  # video frames of a latent frame; the first latent frame decodes to one
 
@@ -67,10 +70,12 @@ def clean(prompt: str) -> str:
     return " ".join(html.unescape(html.unescape(ftfy.fix_text(prompt))).split())
 
 
-class Wan21(Pretrained):
-    """`window` and all counts of latents are latent frames: l of them decode to 4 (l - 1) + 1 video frames."""
+class Wan(Pretrained):
+    """Wan2.1 and Wan2.2-TI2V, whose autoencoder also folds 2x2 pixels into channels (its config says so).
 
-    family = "transformer"
+    `window` and all counts of latents are latent frames: l of them decode to 4 (l - 1) + 1 video frames.
+    """
+
     denoiser_part = "transformer"
 
     def __init__(self, directory, name, options, device, precision) -> None:
@@ -84,17 +89,12 @@ class Wan21(Pretrained):
         return self.vae.spatial_compression_ratio * self.denoiser.config.patch_size[-1]
 
     def load_denoiser(self):
-        transformer = self.part(WanTransformer3DModel, "transformer", self.precision)
-        if (
-            transformer.config.image_dim is not None
-            or transformer.config.in_channels != transformer.config.out_channels
-        ):
-            raise ValueError(
-                f"{self.directory / 'transformer'} is an image-to-video transformer; a text-to-video one is needed: "
-                "run `miga models fetch wan2.1-1.3b`"
-            )
-        FrameTimesteps(transformer, self.run_options.head)
+        transformer = self.load_transformer()
+        FrameTimesteps(transformer, getattr(self.run_options, "head", "frame"))
         return transformer
+
+    def load_transformer(self) -> WanTransformer3DModel:
+        return self.part(WanTransformer3DModel, "transformer", self.precision)
 
     def load_vae(self):
         return self.part(AutoencoderKLWan, "vae", self.dtype)
@@ -173,6 +173,45 @@ class Wan21(Pretrained):
         return STRIDE * (latents - 1) + 1
 
 
+class SkyReels(Wan):
+    """SkyReels-V2-DF: Wan2.1 that is told a frame rate, by a vector added to the modulation of its blocks.
+
+    The vector is the same in every call, so it is folded into the bias of the projection that makes the modulation,
+    and what remains is a Wan transformer.
+    """
+
+    def load_transformer(self):
+        original = self.part(SkyReelsV2Transformer3DModel, "transformer", self.precision)
+        if not original.config.inject_sample_info:
+            return as_wan(original)
+        bias = original.condition_embedder.time_proj.bias
+        bias.data = (bias.double() + rate_vector(original, self.run_options.fps_condition)).to(bias.dtype)
+        return as_wan(original)
+
+
+def rate_vector(transformer: SkyReelsV2Transformer3DModel, fps: int) -> Float[Tensor, " modulation"]:
+    """What a frame rate adds to the modulation of the blocks, in float64; the network tells 16 from any other."""
+    row = transformer.fps_embedding.weight[0 if fps == 16 else 1].double()
+    first, last = transformer.fps_projection.net[0].proj, transformer.fps_projection.net[2]
+    with torch.no_grad():
+        inside = nn.functional.silu(nn.functional.linear(row, first.weight.double(), first.bias.double()))
+        return nn.functional.linear(inside, last.weight.double(), last.bias.double())
+
+
+def as_wan(original: SkyReelsV2Transformer3DModel) -> WanTransformer3DModel:
+    """The same weights, not copied, as a Wan transformer; what embeds the frame rate is left out."""
+    keys = inspect.signature(WanTransformer3DModel.__init__).parameters.keys() & original.config.keys()
+    config = {key: original.config[key] for key in keys}
+    with init_empty_weights():
+        transformer = WanTransformer3DModel(**config)
+    state = {name: value for name, value in original.state_dict().items() if not name.startswith("fps_")}
+    transformer.load_state_dict(state, strict=True, assign=True)
+    transformer.rope = type(transformer.rope)(  # its tables are in no state
+        config["attention_head_dim"], tuple(config["patch_size"]), config["rope_max_seq_len"]
+    )
+    return transformer.eval().requires_grad_(False)
+
+
 class CausalDecoder(Decoder):
     """Decodes latent frames one by one and keeps the features that the next one's causal convolutions read.
 
@@ -180,17 +219,12 @@ class CausalDecoder(Decoder):
     can be decoded in turns.
     """
 
-    def __init__(self, model: Wan21) -> None:
-        self.model = model
+    def __init__(self, model: Wan) -> None:
+        self.model, self.size = model, model.size
         model.vae.clear_cache()
         self.cache: list[Tensor | str | None] = model.vae._feat_map
 
-    @torch.inference_mode()
-    def push(self, latents):
-        return to_frames(self.decode(latents))
-
-    def decode(self, latents: Float[Tensor, "f c h w"]) -> Float[Tensor, "n 3 height width"]:
-        """The next images of the video, in -1..1."""
+    def decode(self, latents):
         model = self.model
         mean, std = model.statistics()
         latents = latents.to(model.device, model.dtype).transpose(0, 1)[None]
@@ -199,6 +233,7 @@ class CausalDecoder(Decoder):
             for latent in vae.post_quant_conv(latents / (1 / std) + mean).split(1, dim=2):
                 first = all(entry is None for entry in self.cache)
                 video = vae.decoder(latent, feat_cache=self.cache, feat_idx=[0], first_chunk=first)
+                video = unpatchify(video, vae.config.patch_size or 1)
                 images.append(video[0].transpose(0, 1).clamp(-1, 1))
         return torch.cat(images)
 

@@ -127,6 +127,12 @@ class Reader:
         return Reading(**indices, x=places[:, 0].numpy(), y=places[:, 1].numpy(), confidence=sure.numpy())
 
 
+def subject_features(device: torch.device):
+    """Image features by which methods judge frames: the reader's of the shape, (n, height, width, 3) -> (n, 64)."""
+    read = Reader.load(device=device).features
+    return lambda frames: read(frames)[:, :64]
+
+
 @lru_cache(maxsize=1)
 def shipped_reader() -> Reader:
     """The reader with the weights of this repository, loaded once."""

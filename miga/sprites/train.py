@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet3DConditionModel
+from diffusers import AutoencoderKL, AutoencoderKLWan, UNet3DConditionModel
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
@@ -54,6 +55,7 @@ UNET_STEPS = 9000
 ENCODED = 64  # clips that are rendered and encoded together; the randomness of a clip depends on its place among them
 WAN_STEPS = 15_000
 WAN_CLIPS = 12_000
+DF_STEPS = 4500  # after those of sprites-wan
 LONG_DECAY = 0.75  # of the rate, when going on: weights that are good already lose by a high one
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
@@ -340,7 +342,7 @@ def train(
     threads: int = 0,
     shipped: bool = False,
 ) -> None:
-    """Train `model` ("reader", "sprites-unet", "sprites-wan") and write its weights into the package.
+    """Train `model` ("reader", "sprites-unet", "sprites-wan", "sprites-df") and write its weights into the package.
 
     The reader sees decoded frames too, so the autoencoder of `sprites-unet` comes first. `shipped` goes on from the
     weights in the package instead of from scratch.
@@ -349,6 +351,7 @@ def train(
         "reader": _train_reader,
         "sprites-unet": _train_sprites_unet,
         "sprites-wan": _train_sprites_wan,
+        "sprites-df": _train_sprites_df,
     }
     if model not in stages:
         raise ValueError(f"nothing to train by the name of {model!r}; known: {', '.join(stages)}")
@@ -379,18 +382,36 @@ def _train_sprites_unet(folder: Path, steps: int | None, device: str, seed: int,
 
 
 def _train_sprites_wan(folder: Path, steps: int | None, device: str, seed: int, shipped: bool) -> None:
-    folder, tokenizer, weights = folder / "sprites-wan", wan.new_tokenizer(), WEIGHTS / "sprites-wan"
+    folder, weights = folder / "sprites-wan", WEIGHTS / "sprites-wan"
     folder.mkdir(exist_ok=True)
     vae = wan.shipped_vae(weights, device) if shipped else wan.finished_vae(folder, seed, device)
-    latents = _latent_cache(partial(wan.encode_clips, vae), folder / "latents", WAN_CLIPS, seed)
-    captions_of = CaptionSampler(_all_scenes(WAN_CLIPS, seed))
+    schedule = _wan_schedule(steps or WAN_STEPS, seed, LONG_DECAY if shipped else 0.25)
+    _train_on_clips(folder, weights, vae, schedule, device, start=weights if shipped else None)
+    copy_curves(weights, {"vae_images": folder / "vae-images", "vae": folder / "vae"})
+
+
+def _train_sprites_df(folder: Path, steps: int | None, device: str, seed: int, shipped: bool) -> None:
+    """Goes on from the shipped sprites-wan: what a caption looks like is known, a level per frame is what is new."""
+    folder, weights = folder / "sprites-df", WEIGHTS / "sprites-df"
+    folder.mkdir(exist_ok=True)
+    start = weights if shipped else WEIGHTS / "sprites-wan"
+    schedule = _wan_schedule(steps or DF_STEPS, seed, LONG_DECAY)
+    _train_on_clips(folder, weights, wan.shipped_vae(start, device), schedule, device, start=start, levels="frame")
+
+
+def _wan_schedule(steps: int, seed: int, decay: float) -> Schedule:
+    return Schedule(steps, rate=1e-3, warmup=200, decay=decay, average=0.998, seed=seed)
+
+
+def _train_on_clips(
+    folder: Path, weights: Path, vae: AutoencoderKLWan, schedule: Schedule, device: str, **how: Any
+) -> None:
+    """Train a transformer of Wan's kind on the clips of the world and export it; `how`: of `wan.train_transformer`."""
+    tokenizer = wan.new_tokenizer()
+    latents = _latent_cache(partial(wan.encode_clips, vae), folder / "latents", WAN_CLIPS, schedule.seed)
+    captions_of = CaptionSampler(_all_scenes(WAN_CLIPS, schedule.seed))
     # a latent holds four frames (the first one holds one); the last of them stands for it
-    places = training_places(WAN_CLIPS, seed, wan.FRAMES, wan.ENCODED)[:, ::4]
-    decay = LONG_DECAY if shipped else 0.25
-    schedule = Schedule(steps or WAN_STEPS, rate=1e-3, warmup=200, decay=decay, average=0.998, seed=seed)
-    start = weights if shipped else None
-    network = wan.train_transformer(
-        latents, captions_of, places, tokenizer, folder, schedule, device=device, start=start
-    )
+    places = training_places(WAN_CLIPS, schedule.seed, wan.FRAMES, wan.ENCODED)[:, ::4]
+    network = wan.train_transformer(latents, captions_of, places, tokenizer, folder, schedule, device=device, **how)
     wan.export(network, vae, tokenizer, weights)
-    copy_curves(weights, {"transformer": folder, "vae_images": folder / "vae-images", "vae": folder / "vae"})
+    copy_curves(weights, {"transformer": folder})

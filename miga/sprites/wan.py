@@ -1,4 +1,4 @@
-"""`sprites-wan`, the little sister of Wan2.1: its networks and their training.
+"""`sprites-wan`, the small relative of Wan2.1, and `sprites-df`, the same with a level per frame: networks, training.
 
 The window is the registry's: 6 latent frames (21 video frames). It is even, which FIFO-Diffusion's lookahead needs; it
 holds MIGA's guidance frames beside at least one stride of new ones; and it lasts about as long as the 16 frames of
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,14 +21,15 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
-from miga.models import registry
+from miga.models.wan import FrameTimesteps
 from miga.sprites import world
+from miga.sprites.bases import SPRITES_WAN
 from miga.sprites.fitting import Schedule, fit
 from miga.sprites.networks import TEXT_WIDTH, save_folder
 from miga.sprites.probes import Probes, asked, cells
 from miga.sprites.text import vocabulary
 
-OPTIONS = registry.get("sprites-wan").options
+OPTIONS = SPRITES_WAN.options
 FRAMES = 4 * (OPTIONS.window - 1) + 1  # video frames of a training clip
 SIDE = world.SIZE // 16  # tokens along a side: 8x in the autoencoder, 2x in the patches
 ENCODED = 32  # clips that are rendered and encoded together
@@ -137,7 +139,7 @@ class TransformerAndText(nn.Module):
         transformer.norm_out.register_forward_pre_hook(lambda module, inputs: self.seen.update(end=inputs[0]))
 
     def forward(self, latents: torch.Tensor, sigmas: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """latents (B, F, C, h, w), sigmas (B,) in 0..1, tokens (B, 2, L) ids and mask -> flow, shaped like the latents.
+        """latents (B, F, C, h, w), sigmas (B,) or (B, F) in 0..1, tokens (B, 2, L) ids and mask -> flow.
 
         The text is zero where the prompt has ended, as Wan pads it: zeros are attended, there is no mask.
         """
@@ -279,8 +281,11 @@ def train_transformer(
     device: str = "cpu",
     until: int | None = None,
     start: Path | None = None,
+    levels: Literal["clip", "frame"] = "clip",
 ) -> TransformerAndText:
-    """Flow matching on cached latents, one noise level a clip, levels shifted towards the noisy end as Wan's are.
+    """Flow matching on cached latents, levels shifted towards the noisy end as Wan's are.
+
+    `levels` says whether all frames of a clip share a noise level, or each has its own (`frame_levels`).
 
     `captions_of` gives the captions of picked clips, `places` (clips, window, 2) says where their shapes are in pixels.
     What moves where is learned first: with full probes, and on many noisy clips. Then what it looks like, on more of
@@ -292,6 +297,8 @@ def train_transformer(
     else:
         transformer = WanTransformer3DModel.from_pretrained(start, subfolder="transformer", torch_dtype=torch.float32)
         text = UMT5EncoderModel.from_pretrained(start, subfolder="text_encoder", dtype=torch.float32)
+    if levels == "frame":
+        FrameTimesteps(transformer)
     network = TransformerAndText(transformer, text).to(device)
     shape_cells = cells(places, SIDE)
     # on a CPU, the backward pass of fused attention is several times slower than matrix products
@@ -313,9 +320,11 @@ def train_transformer(
         strata = (torch.randperm(batch, generator=generator) + torch.rand(batch, generator=generator)) / batch
         composes = start is None and step < 0.5 * schedule.steps
         shift, pure, share = (OPTIONS.shift, 4, 1.0) if composes else (LATE_SHIFT, 8, 0.1)
+        if levels == "frame":
+            strata = frame_levels(strata, clean.shape[1], generator)
         sigmas = shift * strata / (1 + (shift - 1) * strata)
         sigmas[::pure] = 1  # pure noise, where the caption alone decides
-        noisy = torch.lerp(clean, noise, sigmas.view(-1, 1, 1, 1, 1))
+        noisy = torch.lerp(clean, noise, sigmas.view(batch, -1, 1, 1, 1))
         with torch.autocast(device, torch.bfloat16), sdpa_kernel(kernels):
             output = network(noisy.to(device), sigmas.to(device), tokens_of(tokenizer, captions).to(device))
         error = (output.float() - (noise - clean).to(device)).square().mean()
@@ -325,13 +334,23 @@ def train_transformer(
     return fit(network, loss_of, schedule, folder, until=until, matrices=matrices)
 
 
+def frame_levels(clip_levels: torch.Tensor, frames: int, generator: torch.Generator) -> torch.Tensor:
+    """A level of its own for every frame (B, frames) in 0..1, uniform; every fourth clip keeps its one level (B,).
+
+    Clips at one level are what a model samples its native clips from; drawn independently they would never occur.
+    """
+    own = torch.rand(len(clip_levels), frames, generator=generator)
+    own[::4] = clip_levels[::4, None]
+    return own
+
+
 def scheduler() -> UniPCMultistepScheduler:
     """The solver of Wan2.1 with its shift."""
     return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=OPTIONS.shift)
 
 
 def export(network: TransformerAndText, vae: AutoencoderKLWan, tokenizer, weights: Path) -> None:
-    """Write the diffusers-style folder of `sprites-wan`."""
+    """Write the diffusers-style folder of `sprites-wan` or `sprites-df`."""
     parts = {
         "transformer": network.transformer,
         "vae": vae,

@@ -18,6 +18,7 @@ from baselines.freepca import FreePCA, fused_levels, share_mean
 from baselines.freepca.fusion import covariance, fuse, fused_attention, temperature
 from miga.engine.attention import Grid, attention
 from miga.engine.solvers import DDIM, FlowUniPC
+from miga.models.registry import UNET, WAN
 from tests.baselines.test_freenoise import heads
 from tests.parity.temporal import through
 
@@ -137,9 +138,9 @@ def test_the_temperature_is_one_over_a_window_and_grows_with_the_video():
 
 
 def test_the_gate_of_the_original_and_of_the_port():
-    unet = SimpleNamespace(family="unet", solver=DDIM(50, grid="strided"))
+    unet = SimpleNamespace(abilities=UNET, solver=DDIM(50, grid="strided"))
     levels = list(fused_levels(FreePCA(), unet))
     assert len(levels) == 37 and unet.solver.timesteps[levels].min() == 261
-    wan = SimpleNamespace(family="transformer", solver=FlowUniPC(50))
+    wan = SimpleNamespace(abilities=WAN, solver=FlowUniPC(50))
     assert list(fused_levels(FreePCA(), wan)) == list(range(13, 50))
     assert len(fused_levels(FreePCA(gate_fraction=0.5), unet)) == 25

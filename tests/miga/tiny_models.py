@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderKLWan, UNet3DConditionModel, WanTransformer3DModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLWan,
+    SkyReelsV2Transformer3DModel,
+    UNet3DConditionModel,
+    WanTransformer3DModel,
+)
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 from transformers import (
@@ -106,11 +112,30 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
 
 def tiny_wan(directory: Path, seed: int = 0, **options: Any) -> Path:
     """A directory of Wan2.1's kind: 32x32 pixels, latents (16, 4, 4), window 3, 4 levels."""
-    directory.mkdir(parents=True, exist_ok=True)
-    transformer = WanTransformer3DModel(
-        num_attention_heads=2, attention_head_dim=12, text_dim=12, freq_dim=16, ffn_dim=32, num_layers=2
+    return write_wan(
+        directory, seed, tiny_dit(16), AutoencoderKLWan(base_dim=4, num_res_blocks=1), "sprites-wan", options
     )
-    vae = AutoencoderKLWan(base_dim=4, num_res_blocks=1)
+
+
+def tiny_dit(channels: int, cls: type = WanTransformer3DModel, **more: Any) -> nn.Module:
+    return cls(
+        in_channels=channels,
+        out_channels=channels,
+        num_attention_heads=2,
+        attention_head_dim=12,
+        text_dim=12,
+        freq_dim=16,
+        ffn_dim=32,
+        num_layers=2,
+        **more,
+    )
+
+
+def write_wan(
+    directory: Path, seed: int, transformer: nn.Module, vae: nn.Module, like: str, options: dict[str, Any]
+) -> Path:
+    """A directory of Wan's layout with random weights in these networks and a small text tower."""
+    directory.mkdir(parents=True, exist_ok=True)
     tokenizer = word_tokenizer()
     text = UMT5EncoderModel(
         UMT5Config(vocab_size=len(tokenizer), d_model=12, d_kv=6, d_ff=24, num_layers=2, num_heads=2)
@@ -119,6 +144,33 @@ def tiny_wan(directory: Path, seed: int = 0, **options: Any) -> Path:
     for number, (part, network) in enumerate(parts.items()):
         randomise(network, seed + number).save_pretrained(directory / part)
     tokenizer.save_pretrained(directory / "tokenizer")
-    index = dict(transformer=["diffusers", "WanTransformer3DModel"], vae=["diffusers", "AutoencoderKLWan"])
+    index = dict(transformer=["diffusers", type(transformer).__name__], vae=["diffusers", "AutoencoderKLWan"])
     defaults = dict(num_levels=4, height=32, width=32, window=3, guidance_scale=3.0, text_tokens=10)
-    return write_index(directory, index, "sprites-wan", defaults | options)
+    return write_index(directory, index, like, defaults | options)
+
+
+def tiny_ti2v(directory: Path, seed: int = 0, **options: Any) -> Path:
+    """A directory of Wan2.2-TI2V's kind: patches of 2 pixels in the autoencoder, latents (6, 2, 2), window 3."""
+    statistics = dict(latents_mean=[0.1 * i for i in range(6)], latents_std=[1 + 0.1 * i for i in range(6)])
+    vae = AutoencoderKLWan(
+        base_dim=8,
+        decoder_base_dim=8,
+        z_dim=6,
+        dim_mult=[1, 1, 2, 2],
+        num_res_blocks=1,
+        is_residual=True,
+        in_channels=12,
+        out_channels=12,
+        patch_size=2,
+        scale_factor_spatial=16,
+        **statistics,
+    )
+    return write_wan(directory, seed, tiny_dit(6), vae, "wan2.2-ti2v-5b", options)
+
+
+def tiny_skyreels(directory: Path, seed: int = 0, **options: Any) -> Path:
+    """A directory of SkyReels-V2-DF's kind, with the embedding of a frame rate; sizes as of `tiny_wan`."""
+    transformer = tiny_dit(16, SkyReelsV2Transformer3DModel, inject_sample_info=True)
+    return write_wan(
+        directory, seed, transformer, AutoencoderKLWan(base_dim=4, num_res_blocks=1), "skyreels-v2-df-1.3b", options
+    )

@@ -9,17 +9,18 @@ import torch
 
 from miga.engine.base_model import BaseModel, Decoder, Text
 from miga.engine.solvers import DDIM, FlowUniPC, Solver
+from miga.models.registry import UNET, WAN
 
 
 class ToyDecoder(Decoder):
     """The first three channels as pixels; counts frames so that its state means something."""
 
-    def __init__(self) -> None:
-        self.count = torch.tensor(0)
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size, self.count = size, torch.tensor(0)
 
-    def push(self, latents):
+    def decode(self, latents):
         self.count = self.count + len(latents)
-        return ((latents[:, :3].clamp(-1, 1) + 1) * 127.5).to(torch.uint8).permute(0, 2, 3, 1)
+        return latents[:, :3]
 
     def state(self):
         return dict(count=self.count)
@@ -44,7 +45,7 @@ class ToyModel(BaseModel):
         self.solver = solver or (FlowUniPC(num_levels) if flow else DDIM(num_levels))
         self.flow, self.guidance_scale = flow, 3.0
         self.device, self.dtype, self.digest = torch.device("cpu"), dtype, "toy"
-        self.family, self.denoiser = "transformer" if flow else "unet", torch.nn.Identity()
+        self.abilities, self.denoiser = WAN if flow else UNET, torch.nn.Identity()
 
     def features(self, frames):
         return frames.flatten(1).float() - 100
@@ -75,7 +76,7 @@ class ToyModel(BaseModel):
         return plain + scale * (guided - plain)
 
     def decoder(self):
-        return ToyDecoder()
+        return ToyDecoder(self.latent_shape[1:])
 
     def encode_frames(self, frames):
         raise NotImplementedError("the toy model has no encoder")

@@ -16,6 +16,7 @@ from miga.engine.queue import LatentQueue
 from miga.engine.solvers import DDIM, FlowUniPC, scaled_linear_alphas
 from miga.engine.trace import Trace
 from miga.method import METHOD, Miga
+from miga.models.registry import UNET, WAN
 from tests.parity.check import Check, Stored, compare
 from tests.parity.toys import GoldenModel, RecordedNoise
 
@@ -46,7 +47,7 @@ class MockNetwork(GoldenModel):
         count = torch.arange(1, len(x) + 1, dtype=x.dtype).reshape(-1, 1, 1, 1)
         mix = 0.6 * x + 0.25 * x.mean(0, keepdim=True) - 0.2 * x.roll(1, 0) + 0.1 * (x.cumsum(0) / count)
         out = mix.tanh() * (0.8 + 0.2 * torch.cos(t / 200))
-        if self.family == "unet":
+        if self.abilities.prediction == "epsilon":
             out = 0.9 * torch.sin(math.pi * t / 2000) * x + 0.35 * out
         return out + 0.05 * torch.sin(t / 137) + condition.to(x)
 
@@ -93,7 +94,7 @@ class Run:
         else:
             solver, window, channels, scale = DDIM(64, eta=1.0, rescale=(0.7, 400)), 16, 4, 12.0
         self.model = MockNetwork(solver, window, (channels, self.height, self.width), scale, dtype)
-        self.model.family = "transformer" if self.wan else "unet"
+        self.model.abilities = WAN if self.wan else UNET
         self.generators = [torch.Generator().manual_seed(case["global_seed" if self.wan else "seed"])]
         self.generators.append(torch.Generator().manual_seed(case["seed"]))
         self.sums = self.tolerance * math.sqrt(window * channels * self.height * self.width)  # of as many numbers

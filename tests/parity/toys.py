@@ -8,13 +8,14 @@ from torch import nn
 from miga.engine.base_model import BaseModel, Decoder, Text
 from miga.engine.noise import ReplayNoise
 from miga.engine.solvers import Solver
+from miga.models.registry import UNET
 
 
 class GoldenModel(BaseModel):
     """A base model whose network is a formula. Keeps every call: latents, levels, both branches, guided output."""
 
     def __init__(self, solver: Solver, window: int, shape, guidance_scale: float, dtype=torch.float32) -> None:
-        self.name, self.family, self.denoiser, self.digest = "golden", "unet", nn.Identity(), ""
+        self.name, self.abilities, self.denoiser, self.digest = "golden", UNET, nn.Identity(), ""
         self.solver, self.window, self.latent_shape, self.fps = solver, window, tuple(shape), 8
         self.guidance_scale, self.device, self.dtype = guidance_scale, torch.device("cpu"), dtype
         self.record: list[dict] = []
@@ -46,7 +47,7 @@ class GoldenModel(BaseModel):
         self.record.append(call)
 
     def decoder(self):
-        return ToyDecoder()
+        return ToyDecoder(self.latent_shape[1:])
 
     def encode_frames(self, frames):
         raise NotImplementedError("golden models have no encoder")
@@ -78,8 +79,11 @@ class FifoToy(GoldenModel):
 
 
 class ToyDecoder(Decoder):
-    def push(self, latents):
-        return to_uint8(FifoToy.images(latents))
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def decode(self, latents):
+        return FifoToy.images(latents)
 
     def state(self):
         return {}

@@ -11,8 +11,9 @@ from snakemake.exceptions import WorkflowError
 from eval import parsing
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
 from miga.experiment.suite import Config
+from miga.models import known_as
 from eval.registry import Registry
-from miga.experiment.digest import code_digest
+from miga.experiment.digest import code_digest, frames_digest, scores_digest
 
 ROOT = Path(workflow.basedir)
 
@@ -24,7 +25,7 @@ def load():
         name, line = choose_suite(settings.suite)
         experiment = load_experiment(name, ROOT, settings.limit)
         if workflow.is_main_process:
-            from miga.experiment.run import check
+            from miga.experiment.check import check
 
             check(experiment)
     except ValueError as error:
@@ -81,9 +82,8 @@ def prompts_of(entry, protocol):
 
 
 def shards_of(entry):
-    """The videos of an entry in the groups that one job makes."""
-    size, videos = CONFIG.shard or SUITE.shard, EXPERIMENT.videos_of(entry)
-    return [videos[start : start + size] for start in range(0, len(videos), size)]
+    """Name -> videos of an entry that one job makes."""
+    return EXPERIMENT.shards_of(entry, CONFIG.shard)
 
 
 def manifests_of(*entries, bases=None):
@@ -92,7 +92,7 @@ def manifests_of(*entries, bases=None):
         f"{OUT}/{base}/{entry}/shard-{shard}.json"
         for entry in entries
         for base in bases or EXPERIMENT.bases_of(entry)
-        for shard in range(len(shards_of(entry)))
+        for shard in shards_of(entry)
     ]
 
 
@@ -121,7 +121,14 @@ def boards():
 
 def generation_digest(wildcards):
     """Digest of all code that decides the frames of an entry's videos."""
-    return code_digest("miga.experiment.run", "miga.models", METHODS.module(ROWS[wildcards.entry].method))
+    method = METHODS.module(ROWS[wildcards.entry].method)
+    return frames_digest(method, *modules_of(wildcards.base))
+
+
+def modules_of(base):
+    """Modules of a base model's class and of the features that methods judge frames by."""
+    spec = known_as(SUITE.bases[base].model)
+    return [name.split(":")[0] for name in (spec.cls, spec.features)]
 
 
 def weights_of(wildcards):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from eval.narrlv.suite import fetch as fetch_stories
 from eval.vbench import weights
-from miga.models.fetch import fetch, needed_by
+from miga.experiment.needed import needed_by
+from miga.models.fetch import fetch
 
 params = snakemake.params
 with open(snakemake.log[0], "w", encoding="utf-8") as log:

@@ -7,7 +7,7 @@ start(snakemake)
 from datetime import UTC, datetime
 from pathlib import Path
 
-from videos import facts_of
+from shards import facts_of
 
 from eval import leaderboard, scores
 

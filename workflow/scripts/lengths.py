@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from videos import facts_of
+from shards import facts_of
 
 from eval import plots, scores
 

@@ -4,7 +4,7 @@ from start import start
 
 start(snakemake)
 
-from videos import facts_of
+from shards import facts_of
 
 from eval import quality, scores
 

@@ -6,7 +6,7 @@ start(snakemake)
 
 from pathlib import Path
 
-from videos import facts_of
+from shards import facts_of
 
 from eval import scores, tables
 from eval.narrlv.table import table2

@@ -1,17 +1,16 @@
-"""The videos that manifests list, and the facts in their sidecars."""
+"""The table of videos: what their sidecars say, read once, with the labels of today."""
 
-import json
-from collections.abc import Collection, Iterable
-from pathlib import Path
+from start import start
 
+start(snakemake)
 
-def videos_of(manifests: Iterable[str], prompts: Collection[str] | None = None) -> list[Path]:
-    """All videos, or those of some prompts, which their folders are named after."""
-    videos = [Path(video) for manifest in manifests for video in json.loads(Path(manifest).read_text())]
-    return [video for video in videos if prompts is None or video.parent.name in prompts]
+from shards import facts_of
 
+from eval import records
+from miga.engine.method import METHODS
 
-def facts_of(manifests: Iterable[str]):
-    from eval.scores import read_sidecars
-
-    return read_sidecars(video.with_suffix(".json") for video in videos_of(manifests))
+params = snakemake.params
+labels = {
+    entry: label or METHODS.get(params.methods[entry]).card.label for entry, label in params.labels.items()
+}
+records.write(facts_of(snakemake.input, labels), snakemake.output[0])

@@ -10,6 +10,7 @@ from miga.engine.noise import KeyedNoise
 from miga.engine.solvers import DDIM, FlowUniPC
 from miga.engine.trace import Trace
 from miga.method import METHOD, Miga, Settings
+from miga.models.registry import UNET, WAN
 from tests.miga.toy import ToyModel
 
 
@@ -129,18 +130,18 @@ def test_zigzag_windows_see_fewer_levels_than_diagonal_ones():
 class Sized:
     """As much of a base model as its constants depend on."""
 
-    def __init__(self, family, window, solver):
-        self.family, self.window, self.solver = family, window, solver
+    def __init__(self, abilities, window, solver):
+        self.abilities, self.window, self.solver = abilities, window, solver
 
 
 PUBLISHED = {
     "videocrafter2": (
-        Sized("unet", 16, DDIM(64)),
+        Sized(UNET, 16, DDIM(64)),
         dict(l_zig=4, m_guid=4, stride=8, unified_levels=10, n_samp=5, judged_age=13, reference_chunks=3),
         dict(delta=0.001, emit_level=9, unified_level=9, unified_sweeps=9, near=2, score="pooled", update="in_place"),
     ),
     "wan21": (
-        Sized("transformer", 21, FlowUniPC(54)),
+        Sized(WAN, 21, FlowUniPC(54)),
         dict(l_zig=7, m_guid=4, stride=10, unified_levels=10, n_samp=3, judged_age=10, reference_chunks=2),
         dict(delta=0.01, emit_level=9, unified_level=10, unified_sweeps=10, near=3, score="frames", update="deferred"),
     ),

@@ -19,7 +19,7 @@ from miga.models import registry, weights
 from miga.models.texts import KEPT
 from miga.models.videocrafter2 import FrameTimesteps as UNetTimesteps
 from miga.models.videocrafter2 import token_ids
-from miga.models.wan import Wan21
+from miga.models.wan import Wan
 from tests.miga.tiny_models import tiny_unet, tiny_wan
 
 PROMPTS = ["a red circle moves left", "a blue square over the green triangle"]
@@ -71,7 +71,7 @@ def test_what_depends_on_prompts_alone_is_computed_once(model, texts):
         with FlopCounterMode(display=False) as counter:
             outputs.append(model.denoise(*windows(model), texts))
         flops.append(counter.get_total_flops())
-    tokens = 16 if model.family == "unet" else model.run_options.text_tokens
+    tokens = 16 if model.abilities.attention == "pixel" else model.run_options.text_tokens
     layers = [layer for part in model.text_modules() for layer in part.modules() if isinstance(layer, nn.Linear)]
     once = sum(2 * tokens * layer.weight.numel() for layer in layers)
     assert flops[0] - flops[1] in (2 * once, 3 * once)  # the negative prompt may be known
@@ -106,7 +106,7 @@ def test_one_level_for_all_is_the_plain_network(model, texts):
     latents, _ = windows(model)
     levels = torch.ones(latents.shape[:2], dtype=torch.long)
     timestep = model.solver.timesteps[levels[:, 0]]
-    context = torch.stack([model.pad(t.positive) if isinstance(model, Wan21) else t.positive for t in texts])
+    context = torch.stack([model.pad(t.positive) if isinstance(model, Wan) else t.positive for t in texts])
     video = latents.transpose(1, 2)
     with torch.inference_mode():
         plain, per_frame = (
@@ -156,7 +156,7 @@ def test_streamed_decoding_equals_decoding_at_once(model, sizes):
         decoder.restore(saved)
     assert torch.equal(torch.cat(parts), whole)
     assert whole.dtype == torch.uint8 and len(whole) == model.video_frames(5)
-    if isinstance(model, Wan21):
+    if isinstance(model, Wan):
         mean, std = model.statistics()
         images = model.vae.decode(latents.transpose(0, 1)[None] / (1 / std) + mean).sample[0].transpose(0, 1)
         assert torch.equal(((images + 1) / 2 * 255).to(torch.uint8).movedim(1, -1), whole)
@@ -179,7 +179,7 @@ def test_frames_there_and_back(model):
         assert (
             model.video_frames(model.latent_frames(count)) >= count > model.video_frames(model.latent_frames(count) - 1)
         )
-    if isinstance(model, Wan21):
+    if isinstance(model, Wan):
         with pytest.raises(ValueError, match=r"4 n \+ 1 frames.*not 4"):
             model.encode_frames(frames[:4].to(torch.uint8))
 
@@ -234,7 +234,7 @@ def test_texts(model, texts):
     assert close(again.positive, texts[1].positive)
     assert torch.equal(texts[0].negative, texts[1].negative)
     assert not close(texts[0].positive[:3], texts[1].positive[:3], 1e-3)
-    if isinstance(model, Wan21):
+    if isinstance(model, Wan):
         assert len(texts[0].positive) == len(PROMPTS[0].split()) + 1  # words and the end mark, no padding
         long = model.encode(["red " * 50])[0]
         assert len(long.positive) == model.run_options.text_tokens

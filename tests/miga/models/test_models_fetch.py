@@ -10,6 +10,7 @@ import pytest
 
 from miga import models
 from miga.experiment.digest import ROOT
+from miga.experiment.needed import needed_by
 from miga.models import fetch, registry
 from tests.miga.hub import COMMIT, Hub
 from tests.miga.tiny_models import tiny_wan
@@ -123,5 +124,5 @@ def test_inventory(hub):
 def test_models_in_folders_of_their_own_need_no_download(tmp_path, published):
     text = (ROOT / "config/suites/sprites.yaml").read_text()
     (tmp_path / "mine.yaml").write_text(text.replace("model: sprites-unet", f"model: {published}"))
-    assert fetch.needed_by(str(tmp_path / "mine.yaml")) == ["sprites-wan"]
-    assert fetch.needed_by("paper") == ["videocrafter2", "wan2.1-1.3b", "dino-vitb16"]
+    assert needed_by(str(tmp_path / "mine.yaml")) == ["sprites-wan"]
+    assert needed_by("paper") == ["videocrafter2", "wan2.1-1.3b", "dino-vitb16"]
