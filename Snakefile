@@ -19,7 +19,7 @@ wildcard_constraints:
     entry=either(ROWS),
     table=either(ABLATIONS),
     benchmark=either(SUITE.benchmarks),
-    shard=r"\d+",
+    shard=r"[^/]+-\d+-seed-\d+",
     frames=r"\d+",
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from eval.metric import ROUNDING, Metric, known_card
+from eval.records import labels_of
 from eval.scores import KEY as SCORES_KEY
 from eval.statistics import RESAMPLES, estimate
 from eval.tables import one_protocol
@@ -73,7 +74,7 @@ def build(
 ) -> pd.DataFrame:
     """The leaderboard of one suite, from the long table and the sidecars; `date` is YYYY-MM-DD."""
     one_protocol(scores)
-    rows = []
+    rows, labels = [], labels_of(facts, scores["entry"])
     for (base, entry), part in scores.groupby(["base", "entry"], sort=False):
         made_by = facts[(facts["base"] == base) & (facts["entry"] == entry)]
         for metric in metrics:
@@ -84,7 +85,8 @@ def build(
             measured = used.loc[used["value"].notna(), "frames"]
             rows.append(
                 {
-                    **{name: used[name].iloc[0] for name in ("suite", "base", "entry", "label", "method", "protocol")},
+                    **{name: used[name].iloc[0] for name in ("suite", "base", "entry", "method", "protocol")},
+                    "label": labels[entry],
                     "method_version": _one(made_by["version"]),
                     "control": _one(made_by["control"]) is True,
                     "port": _one(made_by["port"]) is True,

@@ -18,16 +18,25 @@ from typing import Any
 import av
 import pandas as pd
 
-from eval import leaderboard, tables, video
+from eval import leaderboard, records, tables, video
 from eval.benchmark import BENCHMARKS, Sheet
 from eval.files import write_json
 from eval.metric import known_card
 from eval.parsing import parse
-from eval.scores import read, read_sidecars
+from eval.records import SIDECARS, sidecar_of
+from eval.scores import read
 from eval.statistics import RESAMPLES
 
-SIDECARS = "*/*/*/seed-*.json"
-RESULTS = ("scores.parquet", "quality.json", "prompts.json", "tables/*", "plots/*", "leaderboard/*", SIDECARS)
+RESULTS = (
+    "scores.parquet",
+    "videos.parquet",
+    "quality.json",
+    "prompts.json",
+    "tables/*",
+    "plots/*",
+    "leaderboard/*",
+    SIDECARS,
+)
 EQUAL = 1e-9  # of numbers that are computed again
 
 
@@ -43,16 +52,16 @@ def build(
     config: the configuration in full, recorded with its digest.
     """
     suite = Path(suite)
-    facts = [json.loads(path.read_text()) for path in sorted(suite.glob(SIDECARS))]
+    facts = records.read(suite / "videos.parquet")
     return {
         "suite": suite.name,
         "command": command,
         "code_sha256": dict(code),
         "config": dict(config),
         "config_sha256": _text_digest(config),
-        "prompts_sha256": _text_digest(sorted({(fact["prompt_id"], fact["prompt"]) for fact in facts})),
-        "weights_sha256": {fact["base"]: fact.get("weights_sha256") for fact in facts},
-        "methods": {f"{fact['base']}/{fact['entry']}": fact.get("version") for fact in facts},
+        "prompts_sha256": _text_digest(sorted(set(zip(facts["prompt_id"], facts["prompt"], strict=True)))),
+        "weights_sha256": dict(zip(facts["base"], facts["weights_sha256"], strict=True)),
+        "methods": {f"{fact.base}/{fact.entry}": fact.version for fact in facts.itertuples()},
         "videos": len(facts),
         "packages": packages(),
         "hardware": hardware(),
@@ -86,7 +95,8 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
         else:
             same = file_digest(path) == digest
             yield name, same, "" if same else "is not the file that the manifest describes"
-    scores, facts = read(suite / "scores.parquet"), read_sidecars(sorted(suite.glob(SIDECARS)))
+    scores, facts = read(suite / "scores.parquet"), records.read(suite / "videos.parquet")
+    yield _checked("videos.parquet, read again", lambda: _check_facts(suite, facts))
     settings = manifest["config"]
     resamples = settings.get("config", {}).get("bootstrap", RESAMPLES)
     suite_says = settings.get("experiment", {}).get("suite", {})
@@ -98,10 +108,8 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
             lambda path=path: _check_table(path, scores, facts, resamples, suite_says),
         )
     if videos:
-        for sidecar in sorted(suite.glob(SIDECARS)):
-            yield _checked(
-                sidecar.with_suffix(".mp4").relative_to(suite), lambda sidecar=sidecar: _check_video(sidecar)
-            )
+        for place, fact in zip(records.places(facts), facts.itertuples(), strict=True):
+            yield _checked(place, lambda place=place, fact=fact: _check_video(suite / place, fact.frames_sha256))
 
 
 def packages() -> dict[str, str]:
@@ -142,13 +150,20 @@ def _checked(what: object, check: Callable[[], str]) -> tuple[str, bool, str]:
     return str(what), not problem, problem
 
 
-def _check_video(sidecar: Path) -> str:
-    fact = json.loads(sidecar.read_text())
-    missing = [name for name in ("frames_sha256", "frames") if name not in fact]
-    if missing:
-        return f"its sidecar does not say {', '.join(missing)}"
-    same = video.frames_digest(sidecar.with_suffix(".mp4")) == fact["frames_sha256"]
-    return "" if same else "its frames are not those that its sidecar describes"
+def _check_facts(suite: Path, facts: pd.DataFrame) -> str:
+    """Whether the table of videos says what the sidecars do."""
+    again = records.collect([suite / sidecar_of(place) for place in records.places(facts)])
+    for name in again.columns.drop("label"):
+        for place, found, made in zip(records.places(facts), facts[name], again[name], strict=True):
+            if found != made and not (pd.isna(found) and pd.isna(made)):
+                return f"{place}: {name} is {found!r}, the sidecar says {made!r}"
+    return ""
+
+
+def _check_video(path: Path, digest: str | None) -> str:
+    if not digest:
+        return "its sidecar does not say frames_sha256"
+    return "" if video.frames_digest(path) == digest else "its frames are not those that its sidecar describes"
 
 
 def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int) -> str:

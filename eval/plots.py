@@ -27,7 +27,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import stats
 
 from eval.metric import METRICS, Metric, card
-from eval.scores import read_trace
+from eval.records import labels_of, told
 from eval.statistics import CONFIDENCE, SEED, estimate, kaplan_meier
 from eval.tables import SECONDS, Table, cost
 
@@ -55,7 +55,7 @@ class Look:
 def looks(scores: pd.DataFrame, facts: pd.DataFrame, entries: Sequence[str] | None = None) -> dict[str, Look]:
     """Entry -> look, by its place in `entries` (default: as they come in `scores`)."""
     entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    labels = dict(zip(scores["entry"], scores["label"], strict=True))
+    labels = labels_of(facts, scores["entry"])
     controls = set(facts.loc[facts["control"].eq(True), "entry"])
     found, contenders, bracketing = {}, 0, 0
     for entry in [entry for entry in entries if entry in labels]:
@@ -300,7 +300,7 @@ def reflection(
     The video is the one with the most searches among `entries`. The thin line is the same score of the clean frames.
     """
     shown = [fact for fact in facts.itertuples() if entries is None or fact.entry in entries]
-    traces = [(fact, read_trace(fact.path, "reflection"), read_trace(fact.path, "consistency")) for fact in shown]
+    traces = [(fact, told(fact.trace, "reflection"), told(fact.trace, "consistency")) for fact in shown]
     traces = [found for found in traces if len(found[1])]
     with _figure(path, 1, 1, width=6.4, height=2.9) as (_, ((axis,),)):
         if not traces:
@@ -337,7 +337,9 @@ def foresight(
         for base, axis in zip(bases, axes[0], strict=True):
             chosen = facts[(facts["base"] == base) & (facts["entry"].isin(entries) if entries is not None else True)]
             early, clean = (
-                pd.concat([read_trace(place, kind).assign(video=place) for place in chosen["path"]] or [pd.DataFrame()])
+                pd.concat(
+                    [told(trace, kind).assign(video=i) for i, trace in enumerate(chosen["trace"])] or [pd.DataFrame()]
+                )
                 for kind in ("reflection", "consistency")
             )
             axis.set_title(base)
@@ -371,7 +373,7 @@ def levels(
     """
     videos = facts.drop_duplicates(["base", "entry"])
     shown = [fact for fact in videos.itertuples() if entries is None or fact.entry in entries]
-    found = [(fact, rows) for fact in shown if len(rows := read_trace(fact.path, "levels"))]
+    found = [(fact, rows) for fact in shown if len(rows := told(fact.trace, "levels"))]
     bases = list(dict.fromkeys(fact.base for fact, _ in found)) or [""]
     names = list(dict.fromkeys(fact.entry for fact, _ in found)) or [""]
     stages = list(dict.fromkeys(stage for _, rows in found for stage in rows["stage"]))

@@ -18,6 +18,7 @@ import pandas as pd
 import yaml
 
 from eval.metric import Metric
+from eval.records import labels_of
 from eval.statistics import RESAMPLES, Estimate, difference, estimate
 
 CALLS = Metric("calls_per_frame", "Model calls per frame", "Calls/frame",
@@ -86,14 +87,14 @@ def comparison(
 ) -> Table:
     """Entries x metrics on every base model, in the order of `entries` (default: as they come in `scores`).
 
-    scores: the long table of one suite, one protocol and version per metric; facts: its sidecars (`read_sidecars`).
+    scores: the long table of one suite, one protocol and version per metric; facts: its sidecars (`records.read`).
     words: entry -> its text in the first column instead of its label, under `heading`.
     An entry that ran on another base model only has a row without numbers.
     """
     one_protocol(scores)
-    labels = dict(zip(scores["entry"], scores["label"], strict=True)) | dict(words or {})
+    labels = labels_of(facts, scores["entry"]) | dict(words or {})
     entries = [entry for entry in (labels if entries is None else entries) if entry in labels]
-    controls, ports = _controls(facts), _ports(facts)
+    controls, ports, labels = _controls(facts), _ports(facts), labels_of(facts, scores["entry"])
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
@@ -127,7 +128,7 @@ def differences(
     """The reference entry minus each other one, paired on prompt and seed; bold where the interval excludes zero."""
     one_protocol(scores)
     entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    controls, ports = _controls(facts), _ports(facts)
+    controls, ports, labels = _controls(facts), _ports(facts), labels_of(facts, scores["entry"])
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
@@ -137,7 +138,7 @@ def differences(
             if entry == reference or entry not in parts:
                 continue
             gaps = {c.name: difference(parts[reference], parts[entry], c.parts, resamples) for c in columns}
-            label = f"{parts[reference]['label'].iloc[0]} − {parts[entry]['label'].iloc[0]}"
+            label = f"{labels[reference]} − {labels[entry]}"
             cells = {column: Cell(gap, gap.certain) for column, gap in gaps.items()}
             rows.append(Row(base, entry, (base, label), cells, entry in controls, (base, entry) in ports))
     return Table(name, title, ("Base", "Difference"), tuple(columns), tuple(rows), tuple(notes))

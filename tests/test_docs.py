@@ -11,7 +11,7 @@ import torch
 from eval.metric import Metric
 from eval.vbench import metrics
 from miga import models
-from miga.experiment import run
+from miga.experiment.check import check
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import load_experiment
 from tests.miga.tiny_models import tiny_unet
@@ -41,7 +41,7 @@ def test_the_suite_of_the_page_is_one(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(blocks("add-a-suite.md", "yaml")[0])
     experiment = load_experiment(str(path), ROOT)
-    run.check(experiment)
+    check(experiment)
     assert experiment.name == "mine" and "miga" in experiment.rows_of_all()
 
 

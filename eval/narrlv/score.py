@@ -14,7 +14,8 @@ from eval.narrlv.answers import PROTOCOL, Answered, Cache, Settings, Video, answ
 from eval.narrlv.judges.contract import Judge
 from eval.narrlv.metric import SCORES, score
 from eval.narrlv.suite import Item
-from eval.scores import COLUMNS, IDENTITY, sidecar
+from eval.records import IDENTITY, read_beside
+from eval.scores import COLUMNS
 
 
 def score_videos(
@@ -32,8 +33,8 @@ def score_videos(
     `items` by prompt id; `aesthetics` by the video's name in the answers, "<base>/<entry>/<prompt id>/<file's stem>",
     for the variant that mixes it in. A score that does not exist is a row with its reason.
     """
-    paths = {path: sidecar(path) for path in map(Path, videos)}
-    sidecars = {_name(path, about): (about, path) for path, about in paths.items()}
+    beside = {path: read_beside(path).model_dump(include={*IDENTITY, "frames"}) for path in map(Path, videos)}
+    sidecars = {_name(path, about): (about, path) for path, about in beside.items()}
     unknown = [name for name, (about, _) in sidecars.items() if about["prompt_id"] not in items]
     if unknown:
         raise ValueError(f"no NarrLV item for the video {unknown[0]}: its prompt id must be an item's id")
@@ -44,7 +45,7 @@ def score_videos(
     for one in answered:
         about = sidecars[one.video.name][0]
         identity = {name: about[name] for name in IDENTITY} | {
-            "frames": about.get("frames", 0),
+            "frames": about["frames"] or 0,
             "protocol": protocol,
         }
         q = (aesthetics or {}).get(one.video.name)

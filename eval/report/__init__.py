@@ -16,8 +16,9 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from eval import records
 from eval.metric import known_card
-from eval.scores import read, read_sidecars
+from eval.scores import read
 
 FOLDER = Path(__file__).parent
 
@@ -38,7 +39,7 @@ def write(
 ) -> Path:
     """Write the report of a suite's folder and return its path.
 
-    Reads scores.parquet, the sidecars, tables/*.json and plots/*.svg, and quality.json and manifest.json where they
+    Reads scores.parquet, videos.parquet, tables/*.json and plots/*.svg, and quality.json and manifest.json where they
     are. `note` is what a reader must know about the suite; `entries` orders the gallery (default: as in the scores),
     `first` are the tables that come before the others.
     """
@@ -60,7 +61,7 @@ def write(
             tables=[json.loads(path.read_text()) for path in tables],
             plots=[{"name": plot.stem, "caption": FIGURES.get(plot.stem, _words(plot.stem))} for plot in plots],
             metrics=_shown_metrics(scores),
-            gallery=gallery(suite, scores, entries),
+            gallery=gallery(records.read(suite / "videos.parquet"), scores, entries),
             manifest=_json(suite / "manifest.json"),
             summary=_summary(scores),
         )
@@ -69,28 +70,24 @@ def write(
     return path
 
 
-def gallery(suite: Path, scores: pd.DataFrame, entries: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def gallery(videos: pd.DataFrame, scores: pd.DataFrame, entries: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """A record per video: where it is, what made it, and its scores; reasons in place of missing ones."""
-    found = scores[["base", "entry", "prompt_id", "seed"]].drop_duplicates()
-    places = [suite / row.base / row.entry / row.prompt_id / f"seed-{row.seed}.json" for row in found.itertuples()]
-    facts = read_sidecars(place for place in places if place.is_file())
     order = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    facts = facts[facts["entry"].isin(order)]
-    facts = facts.iloc[facts["entry"].map(order.index).argsort(kind="stable")]
+    videos = videos[videos["entry"].isin(order)].sort_values(list(records.PLACE))
+    videos = videos.iloc[videos["entry"].map(order.index).argsort(kind="stable")]
     values = {
         key: {row.metric: None if pd.isna(row.value) else row.value for row in rows.itertuples()}
-        for key, rows in scores.groupby(["base", "entry", "prompt_id", "seed"])
+        for key, rows in scores.groupby(list(records.PLACE))
     }
-    records = []
-    for fact in facts.to_dict("records"):
-        key = (fact["base"], fact["entry"], fact["prompt_id"], fact["seed"])
-        path = Path(fact["path"]).relative_to(suite)
+    shown = []
+    for fact, path in zip(videos.to_dict("records"), records.places(videos), strict=True):
+        key = tuple(fact[name] for name in records.PLACE)
         keep = ("base", "entry", "label", "prompt_id", "prompt", "seed", "frames", "fps", "model_calls", "wall_seconds")
-        records.append(
+        shown.append(
             {name: _plain(fact[name]) for name in (*keep, "control", "port", "frames_sha256", "version")}
-            | {"src": _link(path.with_suffix(".mp4")), "sidecar": _link(path), "scores": values.get(key, {})}
+            | {"src": _link(path), "sidecar": _link(records.sidecar_of(path)), "scores": values.get(key, {})}
         )
-    return records
+    return shown
 
 
 def _link(path: Path) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from eval import video
 from eval.metric import METRICS, NotDefined
 from eval.repetition import thumbnails
-from eval.scores import COLUMNS, IDENTITY, sidecar
+from eval.scores import COLUMNS
 from eval.vbench import STANDARD
 from eval.vbench.dynamics import pair_scores, step
 from eval.vbench.matching import displacement

@@ -73,8 +73,8 @@ def packages() -> Iterator[Finding]:
 
 def of_suite(name: str) -> Iterator[Finding]:
     """The suite that would run, its base models and methods."""
+    from miga.experiment.job import configure
     from miga.experiment.needed import needed_by
-    from miga.experiment.run import configure
     from miga.models.fetch import inventory
 
     name, line = choose_suite(name)

@@ -72,6 +72,21 @@ class Experiment(Strict):
             for seed in self.suite.seeds[: self.suite.benchmarks[name].seeds]
         ]
 
+    def shards_of(self, entry: str, size: int | None = None) -> dict[str, list[tuple[str, str | None, int]]]:
+        """Name -> videos, as in `videos_of`, that one job makes: some prompts of one benchmark in a row, with one seed.
+
+        Stable: more prompts or seeds add videos at the end of the last shards, and shards, and move none to another.
+        """
+        size = size or self.suite.shard
+        return {
+            f"{name}-{start // size}-seed-{seed}": [
+                (p.id, p.prompt, seed) for p in self.prompts[name][start : start + size]
+            ]
+            for name in self.benchmarks_of(entry)
+            for seed in self.suite.seeds[: self.suite.benchmarks[name].seeds]
+            for start in range(0, len(self.prompts[name]), size)
+        }
+
     def benchmarks_of(self, entry: str) -> list[str]:
         """Benchmarks that an entry takes part in."""
         said = self.suite.benchmarks.items()

@@ -8,9 +8,9 @@ import shutil
 import pandas as pd
 import pytest
 
-from eval import leaderboard, manifest, scores, tables, video
+from eval import leaderboard, manifest, records, scores, tables, video
 from eval.vbench.cards import MAIN
-from tests.eval.conftest import made_up_scores, made_up_sidecars, moving_square, write_video
+from tests.eval.conftest import LABELS, made_up_scores, made_up_sidecars, moving_square, write_video
 
 
 @pytest.fixture
@@ -27,8 +27,9 @@ def finished(tmp_path_factory):
     for path in paths:
         fact = json.loads(path.read_text())
         path.write_text(json.dumps(fact | {"frames_sha256": video.frames_digest(path.with_suffix(".mp4"))}))
-    folder, facts = tmp_path / "sprites", scores.read_sidecars(paths)
+    folder, facts = tmp_path / "sprites", records.collect(paths, LABELS)
     scores.write(table, folder / "scores.parquet")
+    records.write(facts, folder / "videos.parquet")
     tables.write(tables.comparison("vbench", "t", table, facts, MAIN, resamples=100), folder / "tables")
     tables.write(tables.cost(facts, resamples=100), folder / "tables")
     tables.write(tables.differences("differences", "t", table, facts, "static", MAIN, resamples=100), folder / "tables")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval import leaderboard
+from eval import leaderboard, records
 from eval import scores as long_table
 from eval.narrlv.answers import Answered, Cache, Settings, Video, answer, column, sample_frames, write_answers
 from eval.narrlv.benchmark import JudgeSettings
@@ -270,7 +270,7 @@ def test_from_videos_to_table_2(tmp_path):
     one = table[table["prompt_id"].str.contains("tna_1") & (table["metric"] == "R_coh")]
     assert one["value"].isna().all() and set(one["reason"]) == {"one atom: nothing turns into anything"}
 
-    facts = long_table.read_sidecars(path.with_suffix(".json") for path in paths)
+    facts = records.collect(path.with_suffix(".json") for path in paths)
     paper = {("base", "miga"): {"tna2_scene_attribute": 63.0, "tna2_target_action": 70.0}}
     made = table2(table, facts, paper=paper, resamples=200)
     assert [column.name for column in made.columns] == [
@@ -306,7 +306,7 @@ def test_unread_votes_are_a_line_of_the_table_and_of_the_leaderboard(tmp_path):
     paths, items = suite_of_videos(tmp_path)
     judge = Scripted(lambda frames, question, seed: "hm" if seed % 5 < 2 else "yes")  # two votes of five say nothing
     table, _ = score_videos(paths, items, judge, Cache(tmp_path / "c"))
-    facts = long_table.read_sidecars(path.with_suffix(".json") for path in paths)
+    facts = records.collect(path.with_suffix(".json") for path in paths)
     unread = [row for row in table2(table, facts, resamples=100).rows if row.words[2] == "Unread."]
     assert len(unread) == 2 and all(row.cells["all"].estimate.mean == pytest.approx(0.4) for row in unread)
 

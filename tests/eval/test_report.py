@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import matplotlib.image
 import pytest
 
-from eval import manifest, plots, quality, report, scores, tables
+from eval import manifest, plots, quality, records, report, scores, tables
 from eval.vbench.cards import MAIN
 from tests.eval.browser import CHROMIUM, Browser
-from tests.eval.conftest import ENTRIES, made_up_scores, made_up_sidecars
+from tests.eval.conftest import ENTRIES, LABELS, made_up_scores, made_up_sidecars
 
 NASTY = """</script><script>document.title="taken"</script> "a" 'b' & <img src=x onerror='document.title="taken"'> 🦊"""
 
@@ -26,8 +26,9 @@ def suite(tmp_path_factory):
         if path.parent.name == "p01":
             path.write_text(json.dumps(json.loads(path.read_text()) | {"prompt": NASTY}))
     paths[-1].with_suffix(".mp4").unlink()
-    folder, facts = root / "sprites", scores.read_sidecars(paths)
+    folder, facts = root / "sprites", records.collect(paths, LABELS)
     scores.write(table, folder / "scores.parquet")
+    records.write(facts, folder / "videos.parquet")
     tables.write(tables.comparison("vbench", f"Made up {NASTY}", table, facts, MAIN, resamples=100), folder / "tables")
     tables.write(tables.cost(facts), folder / "tables")
     plots.consistency_motion(table, facts, folder / "plots/consistency_motion", columns=MAIN)

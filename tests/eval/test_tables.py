@@ -12,15 +12,14 @@ import pandas as pd
 import pytest
 
 from eval import leaderboard, plots, tables
-from eval.scores import read_sidecars
 from eval.vbench import STANDARD, VBENCH
 from eval.vbench.cards import MAIN, OVERALL
-from tests.eval.conftest import ENTRIES, made_up_scores, made_up_sidecars
+from tests.eval.conftest import ENTRIES, made_up_facts, made_up_scores
 
 
 @pytest.fixture
 def facts(tmp_path, scores):
-    return read_sidecars(made_up_sidecars(tmp_path, scores))
+    return made_up_facts(tmp_path, scores)
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def test_the_certain_best_is_bold_and_controls_never_are(table):
 
 
 def test_what_is_not_certain_is_not_bold(scores, facts):
-    twin = scores[scores["entry"] == "miga"].assign(entry="twin", label="Twin")
+    twin = scores[scores["entry"] == "miga"].assign(entry="twin")
     found = tables.comparison("t", "t", pd.concat([scores, twin]), facts, [OVERALL], resamples=500)
     assert not any(cell.best for row in found.rows for cell in row.cells.values())
 
@@ -63,8 +62,8 @@ def test_markdown_and_latex_show_the_same_numbers(table):
 
 
 def test_labels_are_escaped(scores, facts):
-    odd = scores.assign(label=scores["label"].replace("MIGA", r"M|I_G*A & 5% \x{}~^ <δ>"))
-    found = tables.comparison("t", "t", odd, facts, [OVERALL], resamples=100)
+    odd = facts.assign(label=facts["label"].replace("MIGA", r"M|I_G*A & 5% \x{}~^ <δ>"))
+    found = tables.comparison("t", "t", scores, odd, [OVERALL], resamples=100)
     assert r"M\|I\_G\*A & 5% \\x{}~^ \<δ\>" in tables.to_markdown(found)
     escaped = r"M\textbar{}I\_G*A \& 5\% \textbackslash{}x\{\}\textasciitilde{}\textasciicircum{} "
     assert escaped + r"\textless{}$\delta$\textgreater{}" in tables.to_latex(found)
@@ -103,7 +102,7 @@ def test_differences_are_bold_where_certain(scores, facts):
 
 def test_a_port_of_ours_is_marked_on_its_base_model_in_every_table_and_format(tmp_path):
     scores = made_up_scores(3, 1, bases=("sprites-unet", "sprites-wan"))
-    facts = read_sidecars(made_up_sidecars(tmp_path, scores))
+    facts = made_up_facts(tmp_path, scores)
     facts["port"] = (facts["base"] == "sprites-wan") & (facts["entry"] == "freelong")
     words, names = {"freelong": "all steps"}, ["miga", "freelong"]
     for found, name in (
@@ -141,7 +140,7 @@ def test_costs_have_intervals_over_prompts_and_the_largest_peak(facts):
 def test_what_was_not_run_and_what_is_our_port_is_marked(tmp_path):
     two = made_up_scores(4, 1, ("sprites-unet", "sprites-wan"))
     two = two[(two["base"] == "sprites-unet") | (two["entry"] != "static")]
-    facts = read_sidecars(made_up_sidecars(tmp_path, two))
+    facts = made_up_facts(tmp_path, two)
     found = tables.comparison("t", "t", two, facts, MAIN, resamples=100)
     assert [row.entry for row in found.rows] == [*ENTRIES] * 2
     assert {(row.base, row.entry) for row in found.rows if row.port} == {
@@ -196,7 +195,7 @@ def test_figures_are_written_and_the_same_twice(tmp_path, scores, facts, table):
 
 def test_time_is_in_seconds_of_each_base_model(tmp_path):
     two = made_up_scores(2, 1, ("sprites-unet", "sprites-wan"))
-    facts = read_sidecars(made_up_sidecars(tmp_path, two))
+    facts = made_up_facts(tmp_path, two)
     facts.loc[facts["base"] == "sprites-wan", "fps"] = 16
     assert plots.drift(two, facts, tmp_path / "drift")[0].read_text().count("time (s)") == 2
     facts.loc[facts.index[facts["base"] == "sprites-wan"][0], "fps"] = 8
@@ -204,7 +203,7 @@ def test_time_is_in_seconds_of_each_base_model(tmp_path):
 
 
 def test_looks_do_not_repeat(facts):
-    many = pd.DataFrame({"entry": [f"e{i}" for i in range(30)], "label": [f"E{i}" for i in range(30)]})
+    many = pd.DataFrame({"entry": [f"e{i}" for i in range(30)]})
     found = plots.looks(many, facts).values()
     assert len({(look.colour, look.marker) for look in found}) == len({(look.colour, look.dashes) for look in found})
     assert len({(look.colour, look.marker) for look in found}) == 30

@@ -14,7 +14,7 @@ import pytest
 
 from eval import leaderboard, plots, scores, tables, track
 from eval.vbench.cards import MAIN
-from tests.eval.conftest import made_up_scores, made_up_sidecars
+from tests.eval.conftest import made_up_facts, made_up_scores
 from tests.eval.wandb_server import Server
 
 pytest.importorskip("wandb")
@@ -22,7 +22,7 @@ pytest.importorskip("wandb")
 
 def suite_folder(root, videos=True):
     table = made_up_scores(2, 1)
-    facts = scores.read_sidecars(made_up_sidecars(root, table, videos))
+    facts = made_up_facts(root, table, videos)
     suite = root / "sprites"
     scores.write(table, suite / "scores.parquet")
     tables.write(tables.comparison("vbench", "t", table, facts, MAIN, resamples=100), suite / "tables")

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from eval.report import FIGURES
-from miga.experiment import run
+from miga.experiment.check import check
 from miga.experiment.experiment import load_experiment
 
 ROOT = Path(__file__).parents[2]
@@ -123,7 +123,7 @@ def test_an_unknown_metric_is_found_before_the_dag(tmp_path):
     with pytest.raises(
         ValueError, match=r"unknown metric .* 'subject_consistensy': did you mean 'subject_consistency'"
     ):
-        run.check(load_experiment(str(path), ROOT))
+        check(load_experiment(str(path), ROOT))
 
 
 def _with_entry(folder, text):
@@ -136,9 +136,9 @@ def _with_entry(folder, text):
     suite = (folder / "config/suites/sprites.yaml").read_text()
     (folder / "config/suites/sprites.yaml").write_text(re.sub(r"^methods: \[", "methods: [mine, ", suite, flags=re.M))
     code = (
-        "import sys; from pathlib import Path; from miga.experiment import run\n"
+        "import sys; from pathlib import Path; from miga.experiment.check import check\n"
         "from miga.experiment.experiment import load_experiment\n"
-        "try: run.check(load_experiment('sprites', Path(sys.argv[1])))\n"
+        "try: check(load_experiment('sprites', Path(sys.argv[1])))\n"
         "except ValueError as error: sys.exit(str(error))"
     )
     return subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)

@@ -1,8 +1,8 @@
-# Everything here is a function of the long table and the sidecars.
+# Everything here is a function of two tables: of videos, and of scores.
 rule tables:
     input:
         scores=rules.scores.output[0],
-        manifests=manifests_of(*EVERY_ROW),
+        videos=rules.videos.output[0],
         paper=PAPER,
     output:
         [
@@ -54,10 +54,13 @@ rule ablation:
     params:
         suite=SUITE.title,
         ablation=lambda wildcards: ABLATIONS[wildcards.table].model_dump(),
+        named=lambda wildcards: named(*ABLATIONS[wildcards.table].rows),
         benchmarks=said_of(EXPERIMENT.main),
         note=SUITE.note,
         resamples=CONFIG.bootstrap,
-        code=code_digest("eval.tables", "eval.plots"),
+        code=lambda wildcards: code_digest(
+            "eval.tables", "eval.plots", *cards_of(*ABLATIONS[wildcards.table].rows)
+        ),
     script:
         "../scripts/ablation.py"
 
@@ -65,7 +68,7 @@ rule ablation:
 rule plots:
     input:
         scores=rules.scores.output[0],
-        manifests=manifests_of(*EVERY_ROW),
+        videos=rules.videos.output[0],
     output:
         [
             report(
@@ -100,16 +103,20 @@ rule length:
         f"{OUT}/logs/{{base}}/{{entry}}/length-{{frames}}.log",
     conda:
         "../../environment.yml"
-    threads: workflow.cores
     resources:
+        alone=1,
         gpu=GPU,
         mem_mb=1500,
     params:
         base=lambda wildcards: model_of(wildcards.base),
-        entry=lambda wildcards: ROWS[wildcards.entry].model_dump(),
+        entry=lambda wildcards: ROWS[wildcards.entry].model_dump(
+            include={"method", "params"}
+        ),
         prompt=next(iter(EXPERIMENT.prompts.values()))[0].prompt,
-        code=lambda wildcards: code_digest(
-            "miga.experiment.measure", "miga.models", METHODS.module(ROWS[wildcards.entry].method)
+        code=lambda wildcards: frames_digest(
+            METHODS.module(ROWS[wildcards.entry].method),
+            *modules_of(wildcards.base),
+            "miga.experiment.measure",
         ),
     script:
         "../scripts/length.py"
@@ -122,7 +129,7 @@ rule lengths:
             for base, entry, frames in EXPERIMENT.lengths()
         ],
         scores=rules.scores.output[0],
-        manifests=manifests_of(*EVERY_ROW),
+        videos=rules.videos.output[0],
     output:
         report(
             expand(f"{OUT}/plots/lengths.{{kind}}", kind=PICTURES),
@@ -144,7 +151,7 @@ rule lengths:
 rule leaderboard:
     input:
         scores=rules.scores.output[0],
-        manifests=manifests_of(*EVERY_ROW),
+        videos=rules.videos.output[0],
     output:
         [
             report(

@@ -10,10 +10,11 @@ from snakemake.exceptions import WorkflowError
 
 from eval import parsing
 from eval.benchmark import BENCHMARKS
+from eval.registry import Registry
+from miga.experiment.digest import code_digest, frames_digest, scores_digest
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
 from miga.experiment.suite import Config
-from eval.registry import Registry
-from miga.experiment.digest import code_digest
+from miga.models import known_as
 
 ROOT = Path(workflow.basedir)
 
@@ -25,7 +26,7 @@ def load():
         name, line = choose_suite(settings.suite)
         experiment = load_experiment(name, ROOT, settings.limit)
         if workflow.is_main_process:
-            from miga.experiment.run import check
+            from miga.experiment.check import check
 
             check(experiment)
     except ValueError as error:
@@ -78,10 +79,21 @@ def prompts_of(entry, benchmark):
     return {id: prompt.model_dump() for id, prompt in found.items()}
 
 
+def named(*entries):
+    """What tables call entries by: the label that they are given and their method, whose card has another."""
+    return {
+        entry: ROWS[entry].model_dump(include={"label", "method"}) for entry in entries
+    }
+
+
+def cards_of(*entries):
+    """Modules with the cards of the methods of entries."""
+    return {METHODS.module(ROWS[entry].method) for entry in entries}
+
+
 def shards_of(entry):
-    """The videos of an entry in the groups that one job makes."""
-    size, videos = CONFIG.shard or SUITE.shard, EXPERIMENT.videos_of(entry)
-    return [videos[start : start + size] for start in range(0, len(videos), size)]
+    """Name -> videos of an entry that one job makes."""
+    return EXPERIMENT.shards_of(entry, CONFIG.shard)
 
 
 def manifests_of(*entries, bases=None):
@@ -90,7 +102,7 @@ def manifests_of(*entries, bases=None):
         f"{OUT}/{base}/{entry}/shard-{shard}.json"
         for entry in entries
         for base in bases or EXPERIMENT.bases_of(entry)
-        for shard in range(len(shards_of(entry)))
+        for shard in shards_of(entry)
     ]
 
 
@@ -107,7 +119,14 @@ def scores_of(*entries, benchmarks=tuple(SUITE.benchmarks)):
 
 def generation_digest(wildcards):
     """Digest of all code that decides the frames of an entry's videos."""
-    return code_digest("miga.experiment.run", "miga.models", METHODS.module(ROWS[wildcards.entry].method))
+    method = METHODS.module(ROWS[wildcards.entry].method)
+    return frames_digest(method, *modules_of(wildcards.base))
+
+
+def modules_of(base):
+    """Modules of a base model's class and of the features that methods judge frames by."""
+    spec = known_as(SUITE.bases[base].model)
+    return [name.split(":")[0] for name in (spec.cls, spec.features)]
 
 
 def weights_of(wildcards):
@@ -117,7 +136,11 @@ def weights_of(wildcards):
 
     model = SUITE.bases[wildcards.base].model
     folder = model if Path(model).is_dir() else registry.get(model).folder
-    return sorted(map(os.path.relpath, Path(folder).rglob("*.safetensors"))) if folder else []
+    return (
+        sorted(map(os.path.relpath, Path(folder).rglob("*.safetensors")))
+        if folder
+        else []
+    )
 
 
 def of_benchmark(ask):
@@ -129,7 +152,10 @@ def of_benchmark(ask):
 
 def digests():
     """What code decided the results: videos, scores by benchmark, tables."""
-    deciding = {name: BENCHMARKS.get(name).roots(said) for name, said in SUITE.benchmarks.items()}
+    deciding = {
+        name: BENCHMARKS.get(name).roots(said)
+        for name, said in SUITE.benchmarks.items()
+    }
     deciding |= {root: [root] for root in ("miga.experiment.run", "eval.tables")}
     return {name: code_digest(*roots) for name, roots in deciding.items()}
 

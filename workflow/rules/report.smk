@@ -2,7 +2,7 @@
 rule quality:
     input:
         scores=rules.scores.output[0],
-        manifests=manifests_of(*EVERY_ROW),
+        videos=rules.videos.output[0],
     output:
         f"{OUT}/quality.json",
     log:
@@ -41,6 +41,7 @@ rule page:
         scores=rules.scores.output[0],
         quality=rules.quality.output[0],
         manifest=rules.manifest.output[0],
+        videos=rules.videos.output[0],
         template=[
             str(path.relative_to(ROOT))
             for path in sorted((ROOT / "eval" / "report").glob("*.*"))

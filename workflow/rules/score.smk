@@ -4,7 +4,9 @@ rule score:
     input:
         videos=lambda wildcards: manifests_of(wildcards.entry, bases=[wildcards.base]),
         weights=of_benchmark(
-            lambda benchmark, settings: list(map(os.path.relpath, benchmark.weights(settings)))
+            lambda benchmark, settings: list(
+                map(os.path.relpath, benchmark.weights(settings))
+            )
         ),
     output:
         f"{OUT}/{{base}}/{{entry}}/{{benchmark}}.parquet",
@@ -13,14 +15,16 @@ rule score:
     conda:
         "../../environment.yml"
     resources:
-        gpu=of_benchmark(lambda benchmark, settings: GPU if benchmark.gpu(settings) else 0),
+        gpu=of_benchmark(
+            lambda benchmark, settings: GPU if benchmark.gpu(settings) else 0
+        ),
         mem_mb=1000,
     params:
         prompts=lambda wildcards: prompts_of(wildcards.entry, wildcards.benchmark),
         settings=of_benchmark(lambda benchmark, settings: settings.of_scores()),
         cache=f"{OUT}/cache/{{benchmark}}",
         code=of_benchmark(
-            lambda benchmark, settings: code_digest(*benchmark.roots(settings))
+            lambda benchmark, settings: scores_digest(*benchmark.roots(settings))
         ),
     script:
         "../scripts/score.py"

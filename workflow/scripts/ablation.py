@@ -7,7 +7,7 @@ start(snakemake)
 from pathlib import Path
 
 from chosen import benchmarks
-from videos import facts_of
+from shards import facts_of
 
 from eval import plots, scores, tables
 from eval.parsing import known
@@ -18,7 +18,7 @@ table = tables.comparison(
     snakemake.wildcards.table,
     f"{params.suite}: {params.ablation['title']}",
     scores.read(snakemake.input.scores),
-    facts_of(snakemake.input.manifests),
+    facts_of(snakemake.input.manifests, params.named),
     benchmark.board(settings),
     entries=list(params.ablation["rows"]),
     words=params.ablation["rows"],

@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from chosen import benchmarks
-from videos import facts_of
 
-from eval import leaderboard, scores
+from eval import leaderboard, records, scores
 
 path, params = Path(snakemake.input.scores), snakemake.params
-table, facts = scores.read(path), facts_of(snakemake.input.manifests)
+table, facts = scores.read(path), records.read(snakemake.input.videos)
 scored = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
 rows = table[table["entry"].isin(params.entries)]
 for (benchmark, settings), board in zip(benchmarks(params.benchmarks), map(Path, snakemake.output), strict=True):

@@ -6,7 +6,7 @@ start(snakemake)
 
 from pathlib import Path
 
-from videos import videos_of
+from shards import videos_of
 
 from eval import scores
 from eval.benchmark import BENCHMARKS, Prompt

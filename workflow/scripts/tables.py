@@ -7,13 +7,12 @@ start(snakemake)
 from pathlib import Path
 
 from chosen import benchmarks
-from videos import facts_of
 
-from eval import scores, tables
+from eval import records, scores, tables
 from eval.benchmark import Sheet
 
 params, folder = snakemake.params, Path(snakemake.output[0]).parent
-table, facts = scores.read(snakemake.input.scores), facts_of(snakemake.input.manifests)
+table, facts = scores.read(snakemake.input.scores), records.read(snakemake.input.videos)
 common = dict(entries=params.entries, resamples=params.resamples)
 printed = tables.paper_numbers(snakemake.input.paper[0]) if snakemake.input.paper else {}
 sheet = Sheet(params.title, params.note, printed=printed, **common)

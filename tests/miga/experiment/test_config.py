@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from eval.parsing import parse
-from miga.experiment import run
+from miga.experiment.check import check
 from miga.experiment.experiment import choose_suite, load_experiment
 from miga.experiment.suite import Config, schemas
 
@@ -153,7 +153,7 @@ def test_schemas_are_those_of_the_classes():
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_shipped_suites_are_valid(suite):
-    run.check(load_experiment(suite, ROOT))
+    check(load_experiment(suite, ROOT))
 
 
 def test_shipped_config_has_the_defaults():
