@@ -103,6 +103,12 @@ def sidecar(path: str | Path) -> dict[str, Any]:
     return found
 
 
+def identity(path: str | Path) -> dict[str, Any]:
+    """Which video a row is about, from the sidecar beside it."""
+    found = sidecar(path)
+    return {name: found[name] for name in IDENTITY}
+
+
 def read_trace(path: str | Path, kind: str) -> pd.DataFrame:
     """The events of one kind that a method left in its sidecar's trace, a row each; empty where there are none."""
     return pd.DataFrame(json.loads(Path(path).read_text()).get("trace", {}).get(kind, []))
