@@ -1,4 +1,4 @@
-"""Benchmarks, metrics and judges from outside the repository: what their pages show is installed and seen in a table."""
+"""Benchmarks, metrics and judges from outside the repository: what the pages show is installed and seen in a table."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_judge_is_asked_and_named(install, videos, tmp_path):
     assert "T-NarrLV" in table and "mean3" in set(board["metric"])
 
 
-SPECIAL = re.compile(r"vbench|narrlv|sprites|(==|in|startswith\()\s*[\"']paper[\"']", re.IGNORECASE)
+SPECIAL = re.compile(r"vbench|narrlv|sprites|(==|in|startswith\s*\()\s*[\"']paper[\"']", re.IGNORECASE)
 GENERAL = (
     *(path for path in (ROOT / "workflow").rglob("*") if path.suffix in (".smk", ".py")),
     ROOT / "Snakefile",
