@@ -13,10 +13,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import av
 import pandas as pd
+from pydantic import BaseModel, Field, PositiveInt
 
 from eval import leaderboard, records, tables, video
 from eval.benchmark import BENCHMARKS, Sheet
@@ -80,15 +81,8 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
     skips the decoding); leaderboards and tables, intervals included, against what the scores and sidecars make of them.
     """
     suite = Path(suite)
-    try:
-        manifest = json.loads((suite / "manifest.json").read_text())
-    except FileNotFoundError:
-        raise ValueError(
-            f"{suite}: no manifest.json: give the folder of a finished suite, such as results/sprites"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"{suite}/manifest.json: not a JSON file ({error})") from None
-    for name, digest in manifest["files"].items():
+    claims = read_claims(suite / "manifest.json")
+    for name, digest in claims.files.items():
         path = suite / name
         if not path.is_file():
             yield name, False, "is missing"
@@ -97,9 +91,7 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
             yield name, same, "" if same else "is not the file that the manifest describes"
     scores, facts = read(suite / "scores.parquet"), records.read(suite / "videos.parquet")
     yield _checked("videos.parquet, read again", lambda: _check_facts(suite, facts))
-    settings = manifest["config"]
-    resamples = settings.get("config", {}).get("bootstrap", RESAMPLES)
-    suite_says = settings.get("experiment", {}).get("suite", {})
+    resamples, suite_says = claims.config.config.bootstrap, claims.config.experiment.suite
     for path in sorted(suite.glob("leaderboard/*.csv")):
         yield _checked(path.relative_to(suite), lambda path=path: _check_board(path, scores, facts, resamples))
     for path in sorted(suite.glob("tables/*.csv")):
@@ -110,6 +102,47 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
     if videos:
         for place, fact in zip(records.places(facts), facts.itertuples(), strict=True):
             yield _checked(place, lambda place=place, fact=fact: _check_video(suite / place, fact.frames_sha256))
+
+
+class _Suite(BaseModel):
+    reference: str | None = None
+    benchmarks: dict[str, dict[str, Any]] = {}
+
+
+class _Experiment(BaseModel):
+    suite: _Suite = _Suite()
+
+
+class _Settings(BaseModel):
+    bootstrap: PositiveInt = RESAMPLES
+
+
+class _Config(BaseModel):
+    config: _Settings = _Settings()
+    experiment: _Experiment = _Experiment()
+
+
+class Claims(BaseModel):
+    """What a manifest says that can be checked: files with their sha256, and how intervals were made."""
+
+    files: Annotated[dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]], Field(min_length=1)]
+    config: _Config
+
+
+def read_claims(path: Path) -> Claims:
+    """The claims of a manifest; `ValueError` that says what is wrong with the file."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path.parent}: no manifest.json: give the folder of a finished suite, such as results/<suite>"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    claims = parse(Claims, data, str(path))
+    if outside := [name for name in claims.files if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise ValueError(f"{path}: {outside[0]} is outside of the results")
+    return claims
 
 
 def packages() -> dict[str, str]:
@@ -183,9 +216,7 @@ def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
     return ""
 
 
-def _check_table(
-    path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, suite: Mapping[str, Any]
-) -> str:
+def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, suite: _Suite) -> str:
     """Make the table again from the rows that it has, and compare every number."""
     table = pd.read_csv(path)
     sheet = Sheet(entries=list(dict.fromkeys(table["entry"])), resamples=resamples)
@@ -193,14 +224,13 @@ def _check_table(
     columns = [known for name in table.columns if (known := known_card(name))]
     if path.stem == "cost":
         again = tables.cost(facts, **common)
-    elif made := _made_by_a_benchmark(path.stem, suite.get("benchmarks", {})):
+    elif made := _made_by_a_benchmark(path.stem, suite.benchmarks):
         again = made(scores, facts, sheet)
     elif not columns:
         return "nobody here knows how it is made: the package of its benchmark or metrics is not installed"
     elif path.stem == "differences":
-        reference = suite.get("reference")
-        common["entries"] = [reference, *sheet.entries]
-        again = tables.differences("", "", scores, facts, reference, columns, **common)
+        common["entries"] = [suite.reference, *sheet.entries]
+        again = tables.differences("", "", scores, facts, suite.reference, columns, **common)
     else:
         again = tables.comparison("", "", scores, facts, columns, **common)
     key = [column for column in ("base", "entry", "score") if column in table]

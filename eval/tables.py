@@ -94,7 +94,7 @@ def comparison(
     one_protocol(scores)
     labels = labels_of(facts, scores["entry"]) | dict(words or {})
     entries = [entry for entry in (labels if entries is None else entries) if entry in labels]
-    controls, ports, labels = _controls(facts), _ports(facts), labels_of(facts, scores["entry"])
+    controls, ports = _controls(facts), _ports(facts)
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))

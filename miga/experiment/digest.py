@@ -42,6 +42,11 @@ def frames_digest(method: str, *model: str) -> str:
     return _digest([*FRAMES, method, *model], NOT_FRAMES, shown=False)
 
 
+def texts_digest(*model: str) -> str:
+    """Of all code that decides how a base model encodes prompts."""
+    return _digest(["miga.experiment.texts", *model], NOT_FRAMES, shown=False)
+
+
 def scores_digest(*modules: str) -> str:
     """Of all code that decides scores, by the modules that compute them."""
     return _digest(modules, NOT_SCORES, shown=False)

@@ -39,7 +39,7 @@ def machine() -> Iterator[Finding]:
     free = shutil.disk_usage(ROOT).free / 2**30
     yield GOOD, "machine", f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB memory, {free:.0f} GiB free disk"
     if not cuda():
-        yield NOTE, "CUDA", "no GPU: the sprites suites run on the CPU, the paper's need one"
+        yield NOTE, "CUDA", "no GPU: small models run on the CPU, large ones need one"
         return
     import torch
 

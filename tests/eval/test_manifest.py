@@ -97,7 +97,7 @@ def test_a_board_that_keeps_its_digests_and_changes_a_value_is_found(suite):
 def test_a_changed_sidecar_is_found(suite):
     path = suite / "sprites-unet/miga/p00/seed-0.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"wall_seconds": 1.0}))
-    assert {"sprites-unet/miga/p00/seed-0.json", "tables/cost.csv, recomputed"} <= set(wrong(suite))
+    assert {"sprites-unet/miga/p00/seed-0.json", "videos.parquet, read again"} <= set(wrong(suite))
 
 
 def test_changed_scores_are_found(suite):

@@ -60,10 +60,11 @@ def test_the_page_needs_nothing_but_the_suites_own_files(suite):
 
 
 def test_the_gallery_has_every_video_with_its_scores_and_order(suite):
-    records = report.gallery(suite, scores.read(suite / "scores.parquet"), list(ENTRIES))
-    assert len(records) == 20 and [record["entry"] for record in records[::4]] == list(ENTRIES)
-    assert records[0]["scores"]["subject_consistency"] is None and records[0]["model_calls"] == 48 * 34
-    only = report.gallery(suite, scores.read(suite / "scores.parquet"), ["static", "miga"])
+    videos, long = records.read(suite / "videos.parquet"), scores.read(suite / "scores.parquet")
+    shown = report.gallery(videos, long, list(ENTRIES))
+    assert len(shown) == 20 and [one["entry"] for one in shown[::4]] == list(ENTRIES)
+    assert shown[0]["scores"]["subject_consistency"] is None and shown[0]["model_calls"] == 48 * 34
+    only = report.gallery(videos, long, ["static", "miga"])
     assert [record["entry"] for record in only] == ["static"] * 4 + ["miga"] * 4
 
 

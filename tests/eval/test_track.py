@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from eval import leaderboard, plots, scores, tables, track
+from eval import records as videos_table
 from eval.vbench.cards import MAIN
 from tests.eval.conftest import made_up_facts, made_up_scores
 from tests.eval.wandb_server import Server
@@ -25,6 +26,7 @@ def suite_folder(root, videos=True):
     facts = made_up_facts(root, table, videos)
     suite = root / "sprites"
     scores.write(table, suite / "scores.parquet")
+    videos_table.write(facts, suite / "videos.parquet")
     tables.write(tables.comparison("vbench", "t", table, facts, MAIN, resamples=100), suite / "tables")
     leaderboard.write(
         leaderboard.build(table, facts, "2026-01-31", MAIN, resamples=100), suite / "leaderboard/vbench.csv"

@@ -11,10 +11,9 @@ from snakemake.exceptions import WorkflowError
 from eval import parsing
 from eval.benchmark import BENCHMARKS
 from eval.registry import Registry
-from miga.experiment.digest import code_digest, frames_digest, scores_digest
+from miga.experiment.digest import code_digest, frames_digest, scores_digest, texts_digest
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
 from miga.experiment.suite import Config
-from miga.models import known_as
 
 ROOT = Path(workflow.basedir)
 
@@ -123,10 +122,18 @@ def generation_digest(wildcards):
     return frames_digest(method, *modules_of(wildcards.base))
 
 
+def spec_of(base):
+    """The kind of base model that a base is."""
+    from miga.models import folders, registry
+
+    model = SUITE.bases[base].model
+    return folders.spec_of(Path(model)) if Path(model).is_dir() else registry.get(model)
+
+
 def modules_of(base):
     """Modules of a base model's class and of the features that methods judge frames by."""
-    spec = known_as(SUITE.bases[base].model)
-    return [name.split(":")[0] for name in (spec.cls, spec.features)]
+    spec = spec_of(base)
+    return [name.split(":")[0] for name in (spec.cls, spec.features) if name]
 
 
 def weights_of(wildcards):

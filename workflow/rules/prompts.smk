@@ -47,6 +47,6 @@ rule encode:
         gpu=GPU,
     params:
         base=lambda wildcards: model_of(wildcards.base),
-        code=code_digest("miga.models"),
+        code=lambda wildcards: texts_digest(*modules_of(wildcards.base)),
     script:
         "../scripts/encode.py"

@@ -7,7 +7,7 @@ import pytest
 
 from eval.video import chunks, frames_digest
 from miga.engine.method import METHODS
-from miga.experiment import run
+from miga.experiment import run, texts
 from miga.experiment.job import Job, request
 from miga.experiment.suite import Encoder
 from tests import toy
@@ -164,10 +164,10 @@ def test_an_unknown_parameter_is_named_with_its_neighbour(tmp_path, model):
 
 
 def test_encoded_prompts_come_back(tmp_path, model):
-    texts = dict(zip("ab", model.encode(["a cat", 'a "dog" / $(x)\n😀']), strict=True))
-    texts.save(tmp_path / "t.safetensors", texts)
+    encoded = dict(zip("ab", model.encode(["a cat", 'a "dog" / $(x)\n😀']), strict=True))
+    texts.save(tmp_path / "t.safetensors", encoded)
     back = texts.load(tmp_path / "t.safetensors", ["a", "b"])
-    for id, text in texts.items():
+    for id, text in encoded.items():
         assert back[id].prompt == text.prompt
         assert back[id].positive.equal(text.positive) and back[id].negative.equal(text.negative)
 
