@@ -11,7 +11,12 @@ from snakemake.exceptions import WorkflowError
 from eval import parsing
 from eval.benchmark import BENCHMARKS
 from eval.registry import Registry
-from miga.experiment.digest import code_digest, frames_digest, scores_digest, texts_digest
+from miga.experiment.digest import (
+    code_digest,
+    frames_digest,
+    scores_digest,
+    texts_digest,
+)
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
 from miga.experiment.suite import Config
 
