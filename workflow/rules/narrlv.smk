@@ -1,5 +1,5 @@
-# A judge answers questions about each video. What it said is kept in the cache, so that an interrupted job resumes
-# and an equal question costs nothing; the answers beside the scores are there to be read.
+# A judge answers questions about each video. What it said is kept in the cache, so that an interrupted job goes on where
+# it was and an equal question costs nothing; the answers beside the scores are there to be read.
 rule narrlv:
     input:
         lambda wildcards: manifests_of(wildcards.entry, bases=[wildcards.base]),
