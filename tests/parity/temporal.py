@@ -132,7 +132,12 @@ class TraceNoise(ReplayNoise):
     def __init__(self, settings: dict) -> None:
         super().__init__(settings["seed_initial_noise"])
         self.steps = ReplayNoise(settings["seed_step_noise"])
-        self.drawn: list[Tensor] = []  # of the steps, in order
+        self.seed, self.drawn = settings["seed_step_noise"], []  # the steps' noise, in order
+
+    def of_steps(self, count: int, shape: tuple[int, ...]) -> list[Tensor]:
+        """The noise of each step, as it was used; where nothing is added it is drawn for nothing, as published."""
+        unused = ReplayNoise(self.seed)
+        return self.drawn or [unused.clip("sample", shape[0], step, shape[1:]) for step in range(count)]
 
     def clip(self, purpose, num_frames, level, shape):
         if purpose == "start":
@@ -175,7 +180,7 @@ def replay_trace(method: Method, config: MethodConfig, case: Case, folder: Path)
         yield compare("x_init", before[0], expected["x_init_first16"][:, :, expected["source_frame"]], 1e-6)
 
     frames = settings.get("stored_frames", slice(None))
-    drawn = [video(draw) for draw in noise.drawn]
+    drawn = [video(draw) for draw in noise.of_steps(len(after), torch.cat(chunks).shape)]
     stored = dict(eps_cond=outputs[0::sides], eps_uncond=outputs[1::sides], x=after, noise=drawn)
     for name in expected:
         if match := re.fullmatch(r"step(\d+)\.(\w+)", name):
