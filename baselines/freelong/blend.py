@@ -128,10 +128,10 @@ def blended_attention(
     if grid.height * grid.width == finest:
         return out
     everywhere = attention(q, k, v)
-    passed = gain(grid[1:], device=q.device)
+    passed = gain(grid.size, device=q.device)
     for head in range(q.shape[1]):
         volumes = (
-            rearrange(x[:, head], "(b s) f p d -> b d f (s p)", b=grid.batch).unflatten(-1, grid[2:])
+            rearrange(x[:, head], "(b s) f p d -> b d f (s p)", b=grid.batch).unflatten(-1, grid.size[1:])
             for x in (everywhere, out)
         )
         mixed = mix(*volumes, passed).flatten(-2)

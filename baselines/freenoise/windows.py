@@ -10,9 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from miga.engine.attention import Grid, Heads, attention
-
-BATCH = 2**25  # numbers that a batch of windows may hold: more costs memory and gains nothing on a GPU
+from miga.engine.attention import BATCH, Grid, Heads, attention
 
 
 class Tile(NamedTuple):

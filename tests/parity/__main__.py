@@ -35,7 +35,7 @@ def replay_case(name: str, case: str, folder: Path) -> list[Check]:
 def cases(root: Path, only_set: str | None, only_case: str | None) -> list[tuple[str, str, Path]]:
     """(set, case, folder) for every case below `root`, which may be one set's own folder. What a set calls a case is
     its module's word (`cases(folder)`); by default every json in the folder is one."""
-    is_set = any(root.glob("*.json"))
+    is_set = any(any(root.glob(kind)) for kind in ("*.json", "*.safetensors"))
     folders = [root] if is_set else []
     for folder in sorted(root.glob("*/")):
         if (folder / "README.md").is_file() or (not is_set and any(folder.glob("*.json"))):

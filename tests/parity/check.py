@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,12 @@ def compare(quantity: str, actual, expected, tolerance: float = 0.0) -> Check:
     with np.errstate(invalid="ignore"):
         error = np.where((np.isnan(a) & np.isnan(b)) | (a == b), 0.0, np.abs(a - b))
     return Check(quantity, float(np.max(error)), tolerance)
+
+
+def compare_lists(quantity: str, actual: Sequence[Sequence], expected: Sequence[Sequence]) -> Check:
+    """Lists of lists of numbers: equal lengths, equal entries."""
+    lengths = compare(quantity, *([len(row) for row in rows] for rows in (actual, expected)))
+    return compare(quantity, *([*chain(*rows)] for rows in (actual, expected))) if lengths.passed else lengths
 
 
 class Stored(dict):

@@ -79,7 +79,7 @@ def heads_of(module: Attention, x: Tensor) -> list[Tensor]:
         captured.extend((q, k, v))
         return q
 
-    through(module, capture, x, None)
+    through(module, capture, x, Grid(len(x), x.shape[1], 1, 1))
     return captured
 
 
@@ -88,7 +88,7 @@ def merged(heads: Tensor) -> Tensor:
     return heads.squeeze(-2).movedim(1, -2).flatten(-2)
 
 
-def through(module: Attention, attend: Attend, x: Tensor, grid: Grid | None) -> Tensor:
+def through(module: Attention, attend: Attend, x: Tensor, grid: Grid) -> Tensor:
     """The module's output when it attends by `attend`."""
     module.set_processor(UNetProcessor(attend, grid))
     return module(x)
