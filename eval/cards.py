@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eval.registry import Registry
+
 ROUNDING = 1e-6  # of values: the cosine of a frame with itself is 1 + 6e-8 in float32, in VBench too
 
 
@@ -29,6 +31,9 @@ class Metric:
     frames: int = 2  # fewest frames that it is defined for
     ranked: bool = True  # False: more is neither better nor worse
     of: tuple[str, ...] = ()  # a derived metric: the plain mean of the means of these
+    cost: str = "no network"  # what a video costs beyond being decoded; operations at 320x512 pixels
+    sees: tuple[str, ...] = ()  # faults (`eval/degrade.py`) that make it worse, as the matrix of rendered sprites says
+    rewards: tuple[str, ...] = ()  # faults that make it better; it is blind to the others
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -70,10 +75,54 @@ _CARDS = (
         "Fall of the similarity to the video's first window, from that window itself to the last one.",
         -1, 2, False, source="this project",
     ),
+    Metric(
+        "repetition", "Repetition", "Rep.",
+        "How far the video comes back to where it was one window ago or more, by 8x8 thumbnails: what it changes over "
+        "the best such lag, against what it changes over shorter ones. 0: it does not, or stands still; 1: exactly.",
+        0, 1, False, scale=1, unit="", source="this project", frames=2,
+    ),
+    Metric(
+        "rerun", "Rerun", "Rerun",
+        "The same for every window against what came before it, averaged: loops that start late are seen too.",
+        0, 1, False, scale=1, unit="", source="this project", frames=2,
+    ),
+    Metric(
+        "imaging_quality", "Imaging quality", "I.Q.",
+        "How good single frames look to MUSIQ: noise, blur, exposure.",
+        0, 1, True, source=_VBENCH, frames=1, cost="MUSIQ, 27 GFLOP per frame",
+    ),
+    Metric(
+        "aesthetic_quality", "Aesthetic quality", "A.Q.",
+        "How much people would like single frames, by a linear head on CLIP ViT-L/14.",
+        0, 1, True, source=_VBENCH, frames=1, cost="CLIP ViT-L/14, 162 GFLOP per frame",
+    ),
+    Metric(
+        "dynamic_degree", "Dynamic degree", "D.D.",
+        "Share of videos in which the optical flow of enough pairs of frames is large.",
+        0, 1, True, source=_VBENCH, frames=1, ranked=False, cost="RAFT, 389 GFLOP per pair of sampled frames",
+    ),
+    Metric(
+        "sharpness", "Sharpness", "Sharp.",
+        "Variance of the Laplacian of single frames, in grey levels squared: for its fall over time, not for its size.",
+        0, 1e7, True, scale=1, unit="", digits=0, source="this project", frames=1, ranked=False,
+    ),
+    Metric(
+        "lag_mean", "Mean over lags", "Lags",
+        "Mean cosine of subject features 1, 2, 4, .. frames apart. A frozen or looped video is its best.",
+        -1, 1, True, source="after VBench issue 206", ranked=False,
+    ),
+    Metric(
+        "vqeval_loop", "VQeval's loop score", "VQeval",
+        "VQeval's loop_quality on this protocol's background features, without its optical flow. It takes similarity "
+        "for repetition: a static video scores 24 to 44 %. For comparison only.",
+        0, 1, True, source="JiusiServe/LongVideoSparseAttention, vqeval", ranked=False,
+    ),
 )  # fmt: skip
 
 METRICS: dict[str, Metric] = {card.name: card for card in _CARDS}
+PLUGINS = Registry("miga.metrics", "metric")  # of other packages: name -> `eval.vbench.metrics.Measure`
 VBENCH = ("subject_consistency", "background_consistency", "motion_smoothness", "temporal_flickering")
+STANDARD = (*VBENCH, "motion", "drift")  # what is scored where nobody says what
 OVERALL = Metric(
     "overall", "Overall", "O.S.",
     "Plain mean of the four raw VBench dimensions, as the MIGA paper forms it. Not VBench's normalised total.",
@@ -114,8 +163,23 @@ MEAN3 = Metric(
 
 
 def card(name: str) -> Metric:
-    """The card of a metric, derived ones included; `ValueError` lists the known ones."""
-    known = {**METRICS, OVERALL.name: OVERALL, **NARRLV, MEAN3.name: MEAN3}
-    if name not in known:
-        raise ValueError(f"unknown metric {name!r}: known are {', '.join(known)}")
-    return known[name]
+    """The card of a metric, derived ones and those of other packages included; `ValueError` lists the known ones."""
+    own = {**METRICS, OVERALL.name: OVERALL, **NARRLV, MEAN3.name: MEAN3}
+    if name in own:
+        return own[name]
+    if name not in PLUGINS.points:
+        raise ValueError(f"unknown metric {name!r}: known are {', '.join([*own, *PLUGINS.names()])}")
+    return PLUGINS.get(name).card
+
+
+def known_card(name: str) -> Metric | None:
+    """The card of a metric, None for a name that is none."""
+    try:
+        return card(name)
+    except ValueError:
+        return None
+
+
+def of_videos() -> tuple[str, ...]:
+    """Every metric of single videos: ours and those of other packages."""
+    return (*METRICS, *PLUGINS.names())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from eval.cards import MEAN3, METRICS, NARRLV, ROUNDING, Metric
+from eval.cards import MEAN3, NARRLV, ROUNDING, Metric, known_card
 from eval.scores import KEY as SCORES_KEY
 from eval.statistics import RESAMPLES, estimate
 from eval.tables import MAIN, one_protocol
@@ -63,7 +63,6 @@ SCHEMA = (
 )
 KEY = ["suite", "base", "entry", "metric"]
 BOARDS = {"vbench": MAIN, "narrlv": (*NARRLV.values(), MEAN3)}  # file -> its metrics
-CARDS = METRICS | {card.name: card for board in BOARDS.values() for card in board}
 
 
 def build(
@@ -209,7 +208,7 @@ def _parsed(cell: Any, column: Column, line: str) -> Any:
 def _in_range(row: pd.Series, line: str) -> None:
     if row["value"] is None:
         return
-    card = CARDS.get(row["metric"])
+    card = known_card(row["metric"])
     if card and not card.low - ROUNDING <= row["value"] <= card.high + ROUNDING:
         raise ValueError(f"{line}: {card.name} is {row['value']}, outside its range {card.low} to {card.high}")
     if row["low"] is not None and not row["low"] - ROUNDING <= row["value"] <= row["high"] + ROUNDING:

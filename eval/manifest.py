@@ -19,6 +19,7 @@ import av
 import pandas as pd
 
 from eval import leaderboard, tables, video
+from eval.cards import known_card
 from eval.narrlv.table import table2
 from eval.scores import read, read_sidecars
 from eval.statistics import RESAMPLES
@@ -161,7 +162,7 @@ def _check_video(sidecar: Path) -> str:
 
 def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int) -> str:
     board = leaderboard.read(path)
-    metrics = [leaderboard.CARDS[name] for name in dict.fromkeys(board["metric"]) if name in leaderboard.CARDS]
+    metrics = [card for name in dict.fromkeys(board["metric"]) if (card := known_card(name))]
     used = scores[scores["entry"].isin(board["entry"])]
     again = leaderboard.build(used, facts, board["date"].iloc[0], metrics, resamples).set_index(leaderboard.KEY)
     for row in board.set_index(leaderboard.KEY).itertuples():

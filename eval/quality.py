@@ -11,11 +11,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from eval.cards import METRICS, NARRLV, ROUNDING, Metric
+from eval.cards import ROUNDING, Metric, known_card
 
 Severity = Literal["error", "warning", "note"]
 
-CARDS = METRICS | NARRLV
 MISSING_SHARE = 0.1  # of a metric's videos: more missing values than that is an error
 FEW_PROMPTS = 8  # fewer make an interval rough
 FROZEN_SHARE = 0.1  # of the native clip's motion: less than that is a picture rather than a video
@@ -62,7 +61,7 @@ def _missing(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
 
 def _out_of_range(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
     for metric, part in scores.groupby("metric", sort=False):
-        if (card := CARDS.get(metric)) is None:
+        if (card := known_card(metric)) is None:
             continue
         outside = part[(part["value"] < card.low - ROUNDING) | (part["value"] > card.high + ROUNDING)]
         if len(outside):
@@ -75,7 +74,7 @@ def _beyond_controls(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Find
     controls = set(facts.loc[facts["control"].eq(True), "entry"])
     means = scores.groupby(["base", "metric", "entry"], sort=False)["value"].mean().dropna()
     for (base, metric), part in means.groupby(["base", "metric"], sort=False):
-        card: Metric | None = CARDS.get(metric)
+        card: Metric | None = known_card(metric)
         part = part.droplevel([0, 1])
         bracket = part[part.index.isin(controls)]
         if card is None or not card.ranked or len(bracket) < 2:

@@ -69,6 +69,22 @@ def pooled(scores: pd.DataFrame, metric: str) -> float | None:
     return float(np.mean(np.concatenate(series.to_list()))) if len(series) else None
 
 
+def kaplan_meier(deaths: Sequence[int | None], lengths: Sequence[int]) -> Float[np.ndarray, " longest"]:
+    """The share that lives past each frame (Kaplan and Meier); the end of a video is no death, we only know no further.
+
+    deaths: the frame at which each is lost, None where it outlives its video. A video that is wrong from the start dies
+    at 0.
+    """
+    died = np.array([length if end is None else end for end, length in zip(deaths, lengths, strict=True)])
+    dead = np.array([end is not None for end in deaths])
+    lengths = np.asarray(lengths)
+    factors = []
+    for t in range(max(lengths)):
+        watched = (died >= t) & (lengths > t)
+        factors.append(1 - (dead & (died == t)).sum() / max(1, watched.sum()))
+    return np.cumprod(factors)
+
+
 def _by_prompt(rows: pd.DataFrame, metrics: Sequence[str]) -> Float[np.ndarray, "prompts metrics"]:
     """Means over seeds; NaN where a prompt has no value of a metric, prompts without any value left out."""
     rows = rows[rows["value"].notna()]

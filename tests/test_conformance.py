@@ -40,7 +40,8 @@ def loaded(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def texts(loaded):
-    return {base: model.encode(["a red circle moves right"]) for base, model in loaded.items()}
+    prompt = "a red circle moves right over a plain grey background"
+    return {base: model.encode([prompt]) for base, model in loaded.items()}
 
 
 @pytest.fixture

@@ -97,7 +97,8 @@ METHOD = Method(
         year=2026,
         url="https://arxiv.org/abs/2603.25209",
         licence="Apache-2.0",
-        models=("transformer",),
+        needs=dict(attention=("joint",), rotary=(True,)),
+        published=("wan2.1-1.3b",),
         notes=(
             "Follows the released code, repaired where it cannot run: pairs between near and mid distance are in no "
             "branch, and distances are rounded up to 128 tokens. It has lengths for 41 and 81 latent frames only: "

@@ -63,7 +63,8 @@ METHOD = Method(
         year=2026,
         url="https://arxiv.org/abs/2605.31057",
         licence="Apache-2.0",
-        ports=("unet",),
+        needs=dict(attention=("pixel", "joint")),
+        published=("wan2.1-1.3b",),
         notes=(
             "Made for speed as much as for quality. The original sets the key frames of a step at the end of the step "
             "before, so that steps 0 and 1 share theirs (offset=released). On a base whose clip has not 21 latent "

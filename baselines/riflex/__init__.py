@@ -98,7 +98,8 @@ METHOD = Method(
         year=2025,
         url="https://arxiv.org/abs/2502.15894",
         licence="Apache-2.0",
-        models=("transformer",),
+        needs=dict(rotary=(True,)),
+        published=("wan2.1-1.3b",),
         notes=(
             "Needs rotary positions over time: VideoCrafter2 has no temporal position encoding. The authors have no "
             "code and no component for Wan; three public versions disagree, hence the presets. In preset wrapper at 2x "

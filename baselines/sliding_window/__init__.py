@@ -90,6 +90,7 @@ METHOD = Method(
             "static schedule. Every window starts at position 0. FreeLOC's row of this name has neither code nor "
             "settings."
         ),
+        published=("wan2.1-1.3b",),
         multi_prompt=True,
     ),
     config=SlidingWindow,

@@ -46,15 +46,16 @@ class UltraViCo(MethodConfig):
             raise ValueError("beta needs `period`, the latent frames after which content repeats")
         return self
 
-    def decay(self, family: str, window: int) -> Decay:
-        chosen = PRESETS[self.preset or ("paper" if family == "unet" else "released")]
+    def decay(self, attention: str, window: int) -> Decay:
+        """For a base model with such attention over time and such a clip."""
+        chosen = PRESETS[self.preset or ("paper" if attention == "pixel" else "released")]
         chosen = {name: value if getattr(self, name) is None else getattr(self, name) for name, value in chosen.items()}
         return Decay(self.window or window, self.alpha, **chosen, beta=self.beta, period=self.period, gamma=self.gamma)
 
 
 def generate(model, texts, num_latents, config, noise, trace):
     """Ordinary sampling of the whole video with damped attention to far frames, at every step and in every block."""
-    decay = config.decay(model.family, model.window)
+    decay = config.decay(model.abilities.attention, model.window)
     trace.add("decay", **vars(decay))
     denoise = denoise_with(model, lambda level: partial(decayed_attention, decay=decay))
     yield sample_clip(model, texts[0], noise, num_latents, None, config.guidance_scale, denoise)
@@ -71,7 +72,8 @@ METHOD = Method(
         year=2025,
         url="https://arxiv.org/abs/2511.20123",
         licence="Apache-2.0",
-        ports=("unet",),
+        needs=dict(attention=("pixel", "joint")),
+        published=("wan2.1-1.3b",),
         notes=(
             "The released kernel counts distance in tokens, centres the keys and cuts the first frame off from later "
             "ones; the paper counts frames and does neither. The kernel rounds queries and keys to 8 bits and has 1560 "

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from eval.cards import METRICS
+from eval.cards import card, of_videos
 from eval.scores import read, read_sidecars
 
 FOLDER = Path(__file__).parent
@@ -104,8 +104,8 @@ def _environment() -> Environment:
     )
     environment.filters["shown"] = _shown
     environment.globals["metrics"] = [
-        {"name": card.name, "short": card.short, "label": card.label, "scale": card.scale, "digits": card.digits}
-        for card in METRICS.values()
+        {name: getattr(shown, name) for name in ("name", "short", "label", "scale", "digits")}
+        for shown in map(card, of_videos())
     ]
     return environment
 

@@ -6,6 +6,13 @@ Weights lie where the package looks for them (`weights.py`):
     clip_model/ViT-B-32.pt                   CLIP ViT-B/32 (Radford et al. 2021), background consistency
     amt_model/amt-s.pth                      AMT-S (Li et al. 2023), motion smoothness
 
+and, only where their dimensions are asked for,
+
+    pyiqa_model/musiq_spaq_ckpt-358bb6af.pth MUSIQ (Ke et al. 2021), imaging quality
+    clip_model/ViT-L-14.pt                   CLIP ViT-L/14, and
+    aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth  a linear head on it (LAION), aesthetic quality
+    raft_model/models/raft-things.pth        RAFT (Teed and Deng 2020), dynamic degree
+
 The code of AMT is non-commercial (CC BY-NC 4.0) and is not part of this project: it is read from an installed `vbench`
 wheel (`pip install --no-deps vbench==0.1.5`), which need not be importable as a whole.
 """
@@ -16,7 +23,6 @@ import hashlib
 import importlib
 import importlib.util
 import math
-import pickle
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator
@@ -26,16 +32,17 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 import yaml
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
-from eval.cards import METRICS
-from eval.vbench.score import Backbones
-from eval.vbench.weights import digest, located
+from eval.cards import STANDARD
+from eval.vbench.metrics import parts_of
+from eval.vbench.musiq import imaging_quality
+from eval.vbench.networks import Frames, Weights, blocks, checkpoint, in_batches, norm
+from eval.vbench.raft import optical_flow
+from eval.vbench.score import PIXELS, Backbones
+from eval.vbench.weights import CLIP_L, LINEAR, MUSIQ, RAFT, digest, located
 from eval.video import VideoError
-
-Frames = UInt8[Tensor, "n height width 3"]
-Weights = dict[str, Tensor]
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -49,26 +56,46 @@ def load(
     weights: str | Path | None = None,
     device: str | torch.device | None = None,
     package: str | Path | None = None,
-    metrics: Collection[str] = tuple(METRICS),
+    metrics: Collection[str] = STANDARD,
 ) -> Backbones:
     """The backbones of the protocol "vbench" in float32, on CUDA where it is there; networks for these metrics only.
 
     weights: folder laid out as the package's cache. package: folder that holds the installed `vbench`, default this
-    environment's; only motion smoothness needs it. The version names the digests of the three files, whichever of them
-    are used. `ValueError` lists everything that is missing.
+    environment's; only motion smoothness needs it. The version names the digests of the first three files, whichever of
+    them are used; the other dimensions have versions of their own. `ValueError` lists everything that is missing.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    parts = parts_of(metrics)
+    looks, versions, flow = {}, {}, None
+    if "imaging" in parts:
+        (path,) = located(weights, [MUSIQ])
+        looks["imaging"], versions["imaging"] = imaging_quality(path, device), _version(path)
+    if "aesthetic" in parts:
+        paths = located(weights, [CLIP_L, LINEAR])
+        looks["aesthetic"], versions["aesthetic"] = aesthetic_quality(*paths, device), _version(*paths)
+    if "flow" in parts:
+        (path,) = located(weights, [RAFT])
+        flow, versions["flow"] = optical_flow(path, device), _version(path)
+    # what looks at pixels alone, or through those, needs none of the first three
+    if not parts - versions.keys() - PIXELS:
+        return Backbones("vbench", "-", None, None, None, device, looks, flow, versions)
     dino, clip, amt = located(weights)
-    code = _package(package) if "motion_smoothness" in metrics else None
-    digests = [digest(path) for path in (dino, clip, amt)]
+    code = _package(package) if "interpolation" in parts else None
     return Backbones(
         protocol="vbench",
-        version=hashlib.sha256("".join(digests).encode()).hexdigest()[:12],
-        subject=subject_features(dino, device) if {"subject_consistency", "drift"} & set(metrics) else None,
-        background=background_features(clip, device) if "background_consistency" in metrics else None,
+        version=_version(dino, clip, amt),
+        subject=subject_features(dino, device) if "subject" in parts else None,
+        background=background_features(clip, device) if "background" in parts else None,
         interpolate=interpolator(amt, code, device) if code else None,
         device=device,
+        looks=looks,
+        flow=flow,
+        versions=versions,
     )
+
+
+def _version(*paths: Path) -> str:
+    return hashlib.sha256("".join(map(digest, paths)).encode()).hexdigest()[:12]
 
 
 # --- features ---------------------------------------------------------------------------------------------------------
@@ -76,16 +103,16 @@ def load(
 
 def subject_features(path: Path, device: torch.device) -> Callable[[Frames], Float[Tensor, "n 768"]]:
     """DINO's class token of whole frames: the short side resized to 224, no crop, the patch grid floored."""
-    vit = _named(_checkpoint(path), _DINO_NAMES, path)
+    vit = _named(checkpoint(path), _DINO_NAMES, path)
     vit = {name: tensor.float().to(device) for name, tensor in vit.items()}
 
-    @_in_batches(BATCH)
+    @in_batches(BATCH)
     def features(frames: Frames) -> Tensor:
         images = _normalised(_resized(frames, "bilinear"), *IMAGENET)
         grid = [side // vit["patch.weight"].shape[-1] for side in images.shape[2:]]
         tokens = _embedded(vit, images, _dino_positions(vit["positions"], *grid))
-        token = _blocks(vit, tokens, heads=12, eps=1e-6, activation=F.gelu)
-        return _norm(vit, "final", token, 1e-6)
+        token = blocks(vit, tokens, heads=12, eps=1e-6, activation=F.gelu)
+        return norm(vit, "final", token, 1e-6)
 
     return features
 
@@ -95,18 +122,31 @@ def background_features(path: Path, device: torch.device) -> Callable[[Frames], 
 
     That is what OpenAI's package computes on a CPU; on CUDA it computes in half precision, which differs by 1e-4.
     """
-    vit = _named(_checkpoint(path), _CLIP_NAMES, path)
+    vit = _named(checkpoint(path), _CLIP_NAMES, path)
     vit = {name: _clip_rounded(name, tensor).to(device) for name, tensor in vit.items()}
     heads = vit["patch.weight"].shape[0] // 64
 
-    @_in_batches(BATCH)
+    @in_batches(BATCH)
     def features(frames: Frames) -> Tensor:
         images = _normalised(_cropped(_resized(frames, "bicubic")), *CLIP)
-        tokens = _norm(vit, "first", _embedded(vit, images, vit["positions"]), 1e-5)
-        token = _blocks(vit, tokens, heads, eps=1e-5, activation=lambda x: x * torch.sigmoid(1.702 * x))
-        return _norm(vit, "final", token, 1e-5) @ vit["projection"]
+        tokens = norm(vit, "first", _embedded(vit, images, vit["positions"]), 1e-5)
+        token = blocks(vit, tokens, heads, eps=1e-5, activation=lambda x: x * torch.sigmoid(1.702 * x))
+        return norm(vit, "final", token, 1e-5) @ vit["projection"]
 
     return features
+
+
+def aesthetic_quality(clip: Path, linear: Path, device: torch.device) -> Callable[[Frames], Float[Tensor, "n 1"]]:
+    """What a linear head makes of CLIP's embeddings of unit length, about 0 .. 10."""
+    embed, head = background_features(clip, device), checkpoint(linear)
+    if missing := {"weight", "bias"} - head.keys():
+        raise ValueError(f"{linear}: has no {', '.join(sorted(missing))}: this is not the file that VBench uses")
+    weight, bias = (head[name].float().to(device) for name in ("weight", "bias"))
+
+    def score(frames: Frames) -> Tensor:
+        return F.linear(F.normalize(embed(frames), dim=-1), weight, bias)
+
+    return score
 
 
 # The two transformers have the same blocks; these are their names for the same tensors.
@@ -149,38 +189,6 @@ def _embedded(vit: Weights, images: Float[Tensor, "n 3 h w"], positions: Tensor)
     return torch.cat([vit["class"].reshape(1, 1, -1).expand(len(images), -1, -1), patches], 1) + positions
 
 
-def _blocks(vit: Weights, tokens: Float[Tensor, "n tokens d"], heads: int, eps: float, activation: Callable) -> Tensor:
-    """The class token (n, d) after pre-norm transformer blocks; the last block works for that token alone."""
-    depth = sum(name.endswith(".qkv.weight") for name in vit)
-    for i in range(depth):
-        normed = _norm(vit, f"{i}.norm1", tokens, eps)
-        if i == depth - 1:
-            tokens = tokens[:, :1]
-        tokens = tokens + _attention(vit, i, normed, tokens.shape[1], heads)
-        hidden = activation(_linear(vit, f"{i}.up", _norm(vit, f"{i}.norm2", tokens, eps)))
-        tokens = tokens + _linear(vit, f"{i}.down", hidden)
-    return tokens[:, 0]
-
-
-def _attention(vit: Weights, i: int, tokens: Float[Tensor, "n tokens d"], queries: int, heads: int) -> Tensor:
-    """What the first `queries` tokens gather from all."""
-    n, _, width = tokens.shape
-    weight, bias = vit[f"{i}.qkv.weight"], vit[f"{i}.qkv.bias"]
-    q = F.linear(tokens[:, :queries], weight[:width], bias[:width])
-    k, v = F.linear(tokens, weight[width:], bias[width:]).chunk(2, -1)
-    q, k, v = (x.reshape(n, -1, heads, width // heads).transpose(1, 2) for x in (q, k, v))
-    mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, queries, width)
-    return _linear(vit, f"{i}.out", mixed)
-
-
-def _linear(vit: Weights, name: str, x: Tensor) -> Tensor:
-    return F.linear(x, vit[f"{name}.weight"], vit[f"{name}.bias"])
-
-
-def _norm(vit: Weights, name: str, x: Tensor, eps: float) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], vit[f"{name}.weight"], vit[f"{name}.bias"], eps)
-
-
 def _dino_positions(positions: Float[Tensor, "1 tokens d"], rows: int, columns: int) -> Float[Tensor, "1 grid d"]:
     """DINO's positions on another grid: bicubic, by factors that are a tenth of a patch too large."""
     side = math.isqrt(positions.shape[1] - 1)
@@ -220,79 +228,16 @@ def _normalised(images: Float[Tensor, "n 3 h w"], mean: tuple[float, ...], std: 
     return (images / 255 - mean) / std
 
 
-def _in_batches(size: int) -> Callable:
-    """Run a function of frames on `size` of them at a time, in single precision throughout."""
-
-    def wrap(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        @torch.inference_mode()
-        def batched(*frames: Frames) -> Tensor:
-            with torch.backends.cudnn.flags(allow_tf32=False):
-                return torch.cat([function(*part) for part in zip(*(f.split(size) for f in frames), strict=True)])
-
-        return batched
-
-    return wrap
-
-
-def _checkpoint(path: Path) -> Weights:
-    """Tensors of a TorchScript archive (CLIP's file) or of a pickle (the others)."""
-    try:
-        return torch.jit.load(str(path), map_location="cpu").state_dict()
-    except RuntimeError:
-        pass  # no TorchScript archive
-    try:
-        data = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_TensorsOnly)
-        return {name: tensor for name, tensor in data.get("state_dict", data).items() if isinstance(tensor, Tensor)}
-    except Exception as error:  # torch raises errors of many kinds for files that are no checkpoints
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path}: not a file of weights, or a damaged one ({reason})") from None
-
-
-class _TensorsOnly:
-    """A pickle module for torch.load that rebuilds tensors and runs nothing else of the file.
-
-    AMT's file also holds its training configuration, which `weights_only=True` refuses; here it becomes placeholders.
-    """
-
-    class Unpickler(pickle.Unpickler):
-        def find_class(self, module: str, name: str):
-            storage = module in ("torch", "torch.storage") and name.endswith("Storage")
-            rebuild = module == "torch._utils" and name.startswith("_rebuild_")
-            if storage or rebuild or (module, name) == ("collections", "OrderedDict"):
-                return super().find_class(module, name)
-            return _Placeholder
-
-    @classmethod
-    def load(cls, file, **options):
-        return cls.Unpickler(file, **options).load()
-
-
-class _Placeholder(dict):
-    """Stands for an object of a class that is not needed; takes any arguments, state, keys and items."""
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__()
-
-    def __setstate__(self, state) -> None:
-        pass
-
-    def append(self, item) -> None:
-        pass
-
-    def extend(self, items) -> None:
-        pass
-
-
 # --- interpolation ----------------------------------------------------------------------------------------------------
 
 
 def interpolator(path: Path, package: Path, device: torch.device) -> Callable[[Frames, Frames], Frames]:
     """AMT-S: the frame half-way between two frames, cut (not rounded) to whole grey levels as VBench does."""
     network = amt(package)
-    network.load_state_dict(_checkpoint(path))
+    network.load_state_dict(checkpoint(path))
     network = network.eval().to(device)
 
-    @_in_batches(PAIRS.get(device.type, 1))
+    @in_batches(PAIRS.get(device.type, 1))
     def interpolate(before: Frames, after: Frames) -> Frames:
         first, second = (frames.permute(0, 3, 1, 2).float() / 255 for frames in (before, after))
         height, width = first.shape[2:]

@@ -22,8 +22,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from eval import video
-from eval.cards import METRICS, VBENCH
-from eval.vbench.metrics import NotDefined, Observation, consistency, measured, measures
+from eval.cards import VBENCH, card
+from eval.vbench.metrics import NotDefined, Observation, consistency, measured, parts_of
 from eval.vbench.score import Backbones, observe, row
 
 SECONDS = 2
@@ -54,29 +54,30 @@ def score_video(
     """
     long = replace(backbones, protocol=f"{backbones.protocol}-long")
     try:
-        length = int(video.facts(path).fps) * SECONDS
+        fps = video.facts(path).fps
+        length = int(fps) * SECONDS
         if length < 4:
             raise video.VideoError("less than 2 frames per second: the clips are too short to score")
-        parts = {measures(length)[metric][0] for metric in metrics}
+        parts = parts_of(metrics)
         seen, frames = [], 0
         for start, clip in clips(video.chunks(path, chunk), length):
-            seen.append(observe(clip.split(chunk), long, parts))
+            seen.append(observe(clip.split(chunk), long, parts, window=length, fps=fps))
             frames = start + len(clip)
     except video.VideoError as error:
         return [row(metric, long, 0, reason=str(error)) for metric in metrics]
     rows = [_in_clip(metric, long, seen, frames) for metric in metrics]
     for part in ("subject", "background"):
         if part in parts:
-            first = torch.stack([getattr(clip, part)[0] for clip in seen])
+            first = torch.stack([clip[part][0] for clip in seen])
             rows.append(_clip_to_clip(f"{part}_consistency", long, first, frames))
     return rows
 
 
 def _in_clip(metric: str, long: Backbones, seen: list[Observation], frames: int) -> dict[str, Any]:
-    if frames < METRICS[metric].frames:
-        return row(metric, long, frames, reason=f"{frames} frames: {metric} needs at least {METRICS[metric].frames}")
+    if frames < card(metric).frames:
+        return row(metric, long, frames, reason=f"{frames} frames: {metric} needs at least {card(metric).frames}")
     try:
-        values = [measured(metric, clip, frames)[0] for clip in seen]
+        values = [measured(metric, clip)[0] for clip in seen]
     except NotDefined as error:
         return row(metric, long, frames, reason=str(error))
     return row(metric, long, frames, value=sum(values) / len(values), series=values)

@@ -6,14 +6,18 @@ Each returns (value, series): the value of the video and the per-frame or per-pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from eval import lags, repetition, vqeval
+from eval.cards import METRICS, PLUGINS, Metric
+from eval.vbench.dynamics import moves, threshold
 
 Measured = tuple[float, list[float]]
 
@@ -24,24 +28,43 @@ class NotDefined(ValueError):
 
 @dataclass(frozen=True)
 class Observation:
-    """What is kept of a video of T frames: a few numbers per frame, and nothing of a part that no metric asked for.
+    """What is kept of a video: a few numbers per frame, nothing of a part that no metric asked for, and the facts.
 
-    subject, background: features of each frame, as the backbone gives them.
-    interpolation: mean |frame - prediction| in grey levels of frames 1, 3, 5, ... (for even T not the last one).
-    change: mean |frame - next frame| in grey levels.
-    displacement: share of the short side by which the most moving part moves per frame.
+    parts, by name (T frames; PARTS are those of every protocol, the others are its networks'):
+        subject (T, d), background (T, e): features of each frame, as the backbone gives them.
+        interpolation: mean |frame - prediction| in grey levels of frames 1, 3, 5, ... (for even T not the last one).
+        change (T-1): mean |frame - next frame| in grey levels.
+        displacement (T-1): share of the short side by which the most moving part moves per frame.
+        thumbnail (T, 192): each frame averaged to 8x8 cells, in grey levels.
+        sharpness (T): variance of the Laplacian of each frame.
+        flow (pairs): pixels by which the fastest twentieth moves, between the frames that dynamic degree samples.
+    window: frames of the base model's own clip. size: height and width in pixels. fps: as the file says, 0 if unknown.
     """
 
-    subject: Float[Tensor, "T d"]
-    background: Float[Tensor, "T e"]
-    interpolation: Float[Tensor, " pairs"]
-    change: Float[Tensor, " T-1"]
-    displacement: Float[Tensor, " T-1"]
+    parts: Mapping[str, Tensor]
     frames: int
+    window: int = 16
+    fps: float = 0.0
+    size: tuple[int, int] = (0, 0)
+    prompt: str | None = None
     undefined: Mapping[str, str] = field(default_factory=dict)  # part -> why there is nothing of it
 
+    def __getitem__(self, part: str) -> Tensor:
+        if part in self.undefined:
+            raise NotDefined(self.undefined[part])
+        return self.parts[part]
 
-PARTS = ("subject", "background", "interpolation", "change", "displacement")
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric of single videos: its card, the part of the pass that it reads, and its formula on what is kept."""
+
+    card: Metric
+    part: str
+    formula: Callable[[Observation], Measured]
+
+
+PARTS = ("subject", "background", "interpolation", "change", "displacement", "thumbnail", "sharpness", "flow")
 
 
 def consistency(features: Float[Tensor, "T d"]) -> Measured:
@@ -77,26 +100,98 @@ def drift(features: Float[Tensor, "T d"], window: int) -> Measured:
     return (similarity[:span].mean() - similarity[-span:].mean()).item(), similarity.tolist()
 
 
-def measures(window: int) -> dict[str, tuple[str, Callable[[Tensor], Measured]]]:
-    """Every metric: the part of an observation that it reads, and its formula on that.
-
-    window: length of drift's windows in frames.
-    """
-    return {
-        "subject_consistency": ("subject", consistency),
-        "background_consistency": ("background", consistency),
-        "motion_smoothness": ("interpolation", smoothness),
-        "temporal_flickering": ("change", smoothness),
-        "motion": ("displacement", motion),
-        "drift": ("subject", partial(drift, window=window)),
-    }
+def sharpness(variance: Float[Tensor, " T"]) -> Measured:
+    """Mean over frames of the variance of the Laplacian, in grey levels squared."""
+    return _mean(variance.double())
 
 
-def measured(metric: str, seen: Observation, window: int) -> Measured:
-    part, formula = measures(window)[metric]
-    if part in seen.undefined:
-        raise NotDefined(seen.undefined[part])
-    return formula(getattr(seen, part))
+def imaging_quality(scores: Float[Tensor, "T 1"]) -> Measured:
+    """VBench's imaging quality: MUSIQ's mean over frames, divided by 100."""
+    return _mean(scores[:, 0].double() / 100)
+
+
+def aesthetic_quality(scores: Float[Tensor, "T 1"]) -> Measured:
+    """VBench's aesthetic quality: the mean over frames of what the linear head says, divided by 10."""
+    return _mean(scores[:, 0].double() / 10)
+
+
+def dynamic_degree(scores: Float[Tensor, " pairs"], size: tuple[int, int]) -> Measured:
+    """VBench's dynamic degree: 1 where enough pairs of sampled frames move, else 0; the series are pixels per pair."""
+    series = _finite(scores).tolist()
+    return float(moves(series, threshold(*size))), series
+
+
+def comes_back(seen: Observation) -> Measured:
+    """`repetition`: the largest contrast of lags from one window on; the series is the contrast at lags 1, 2, .."""
+    found = repetition.repetition(_two_windows(seen), seen.window)
+    return found.value, found.curve.tolist()
+
+
+def runs_again(seen: Observation) -> Measured:
+    """`rerun`: the mean over windows of the same against what came before each."""
+    series = repetition.rerun(_two_windows(seen), seen.window)
+    return float(series.mean()), series.tolist()
+
+
+def looks_looped(seen: Observation) -> Measured:
+    """VQeval's loop score on this protocol's background features, without its optical flow."""
+    features = F.normalize(seen["background"].double(), dim=-1)
+    if seen.frames < vqeval.FEWEST:
+        raise NotDefined(f"{seen.frames} frames: vqeval_loop needs at least {vqeval.FEWEST}")
+    chosen = vqeval.sampled(seen.frames, seen.fps) if seen.fps else range(seen.frames)
+    return vqeval.loop_quality(features[list(chosen)].numpy()).score / 100, []
+
+
+def alike_by_lag(seen: Observation) -> Measured:
+    """`lag_mean`: the series is the mean cosine of subject features 1, 2, 4, .. frames apart, the value their mean."""
+    series = list(lags.lag_curve(seen["subject"], lags.powers(seen.frames)).values())
+    return sum(series) / len(series), series
+
+
+def _two_windows(seen: Observation) -> np.ndarray:
+    if seen.frames < 2 * seen.window:
+        raise NotDefined(f"{seen.frames} frames: nothing comes back in less than two windows of {seen.window}")
+    return seen["thumbnail"].numpy()
+
+
+def _of(part: str, formula: Callable[[Tensor], Measured]) -> tuple[str, Callable[[Observation], Measured]]:
+    return part, lambda seen: formula(seen[part])
+
+
+# Each metric: the part that it reads, and its formula.
+_FORMULAS: dict[str, tuple[str, Callable[[Observation], Measured]]] = {
+    "subject_consistency": _of("subject", consistency),
+    "background_consistency": _of("background", consistency),
+    "motion_smoothness": _of("interpolation", smoothness),
+    "temporal_flickering": _of("change", smoothness),
+    "imaging_quality": _of("imaging", imaging_quality),
+    "aesthetic_quality": _of("aesthetic", aesthetic_quality),
+    "dynamic_degree": ("flow", lambda seen: dynamic_degree(seen["flow"], seen.size)),
+    "motion": _of("displacement", motion),
+    "drift": ("subject", lambda seen: drift(seen["subject"], seen.window)),
+    "repetition": ("thumbnail", comes_back),
+    "rerun": ("thumbnail", runs_again),
+    "sharpness": _of("sharpness", sharpness),
+    "lag_mean": ("subject", alike_by_lag),
+    "vqeval_loop": ("background", looks_looped),
+}
+
+
+def measure(metric: str) -> Measure:
+    """A metric by its name, of this package or of another (entry points `miga.metrics`); `ValueError` as in `card`."""
+    if metric in _FORMULAS:
+        return Measure(METRICS[metric], *_FORMULAS[metric])
+    return PLUGINS.get(metric)
+
+
+def parts_of(metrics: Iterable[str]) -> set[str]:
+    """The parts of the pass that these metrics read."""
+    return {measure(metric).part for metric in metrics}
+
+
+def measured(metric: str, seen: Observation) -> Measured:
+    """Value and series of a metric; `NotDefined` says why it has none."""
+    return measure(metric).formula(seen)
 
 
 def _mean(series: Float[Tensor, " n"]) -> Measured:

@@ -105,7 +105,7 @@ def _inspected(path: Path) -> tuple[int, int, int, str | None]:
 
 def _reason(dimension: str, frames: int, height: int, width: int, unreadable: str | None) -> str | None:
     """Why the package would stumble over a video in this dimension."""
-    needed = METRICS[dimension].frames if dimension in METRICS else 3
+    needed = METRICS[dimension].frames if dimension in VBENCH else 3
     if unreadable:
         return unreadable
     if frames < needed:
@@ -120,7 +120,8 @@ def _run(videos, chosen, python, weights, dimensions, device) -> dict[tuple[str,
         folder = Path(place)
         links = lay_out(folder, {name: videos[name] for name in chosen}, weights, dimensions, device)
         done = subprocess.run(
-            [str(python), str(RUNNER), str(folder / "job.json")], capture_output=True, text=True, cwd=folder,
+            # -P: the runner's own folder holds modules whose names the package knows otherwise
+            [str(python), "-P", str(RUNNER), str(folder / "job.json")], capture_output=True, text=True, cwd=folder,
             env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
         )  # fmt: skip
         if done.returncode:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from eval import video
-from eval.cards import METRICS
+from eval.cards import STANDARD, card
+from eval.repetition import thumbnails
 from eval.scores import COLUMNS, IDENTITY
+from eval.vbench.dynamics import pair_scores, step
 from eval.vbench.matching import displacement
-from eval.vbench.metrics import PARTS, NotDefined, Observation, measured, measures
+from eval.vbench.metrics import PARTS, NotDefined, Observation, measure, measured, parts_of
 
 SUFFIXES = (".mp4", ".gif", ".webm", ".mkv", ".mov")
 WINDOW = 16  # frames: the native length of the base models that the paper extends
@@ -33,6 +35,9 @@ class Backbones:
         A network that no metric asks for may be None.
     protocol: what the scores are called. "vbench" is reserved for VBench's own networks and weights.
     version: changes with the weights or the preprocessing.
+    looks: further parts that look at each frame by itself, by name: frames -> (n, k).
+    flow: (before, after) as above -> how far each pixel moves, (n, 2, height, width) in pixels, perhaps padded.
+    versions: of parts whose networks are not in `version`, by the part's name.
     """
 
     protocol: str
@@ -46,6 +51,16 @@ class Backbones:
         | None
     )
     device: str | torch.device = "cpu"
+    looks: Mapping[str, Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n k"]]] = field(
+        default_factory=dict
+    )
+    flow: Callable[..., Float[Tensor, "n 2 h w"]] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def has(self, part: str) -> bool:
+        """Whether a video can be looked at through this part."""
+        needs = {"subject": self.subject, "background": self.background, "interpolation": self.interpolate}
+        return bool((needs | {"flow": self.flow}).get(part, part in PARTS or part in self.looks))
 
 
 def score_video(
@@ -53,34 +68,58 @@ def score_video(
     backbones: Backbones,
     window: int = WINDOW,
     chunk: int = 16,
-    metrics: Collection[str] = tuple(METRICS),
+    metrics: Collection[str] = STANDARD,
+    prompt: str | None = None,
 ) -> list[dict[str, Any]]:
     """One row per metric: frames, metric, protocol, version, value, reason, series.
 
-    Networks that none of the metrics looks through are not run.
+    Networks that none of the metrics looks through are not run. prompt: for metrics that compare with it.
     `value` is None exactly where `reason` says why: an unreadable file, no video stream, too few frames for this
     metric, or features that are not finite. Memory depends on `chunk`, the frames decoded and embedded at a time, and
     on the frame size, not on the length.
     """
     try:
-        seen = observe(video.chunks(path, chunk), backbones, {measures(window)[metric][0] for metric in metrics})
+        about = {"window": window, "fps": video.facts(path).fps, "prompt": prompt}
+        seen = observe(video.chunks(path, chunk), backbones, parts_of(metrics), **about)
     except video.VideoError as error:
         return [row(metric, backbones, 0, reason=str(error)) for metric in metrics]
-    return [_measured(metric, seen, backbones, window) for metric in metrics]
+    return [_measured(metric, seen, backbones) for metric in metrics]
 
 
 @torch.inference_mode()
 def observe(
-    frames: Iterable[UInt8[Tensor, "n height width 3"]], backbones: Backbones, parts: Collection[str] = PARTS
+    frames: Iterable[UInt8[Tensor, "n height width 3"]],
+    backbones: Backbones,
+    parts: Collection[str] | None = None,
+    **about: Any,
 ) -> Observation:
-    """The one pass: chunks of frames in, a few numbers per frame out, of the parts that are asked for."""
-    rows = {part: _Rows() for part in PARTS}
-    networks = {part: getattr(backbones, part) for part in ("subject", "background") if part in parts}
-    count, undefined = 0, {}
-    last = waiting = None  # the frame before this chunk; the frames whose right neighbour is still to come
+    """The one pass: chunks of frames in, a few numbers per frame out, of the parts that are asked for.
+
+    parts: default all that the backbones have. about: what an `Observation` holds of the video beside its frames.
+    """
+    parts = [part for part in (*PARTS, *backbones.looks) if backbones.has(part)] if parts is None else parts
+    rows = {part: _Rows() for part in parts}
+    lacking = [part for part in parts if not backbones.has(part)]
+    undefined = {part: f"the networks of {backbones.protocol} have no {part}" for part in lacking}
+    looks = {part: look for part, look in (_EACH_FRAME | dict(backbones.looks)).items() if part in parts}
+    networks = {part: getattr(backbones, part) for part in ("subject", "background") if part in rows.keys() - undefined}
+    every = step(about.get("fps") or 0)
+    count, size = 0, (0, 0)
+    last = waiting = sampled = None  # the frame before this chunk; those whose right neighbour, or next one, is to come
     for chunk in frames:
-        count += len(chunk)
         chunk = chunk.to(backbones.device)
+        now, size = chunk[-count % every :: every], tuple(chunk.shape[1:3])
+        count += len(chunk)
+        for part, look in looks.items():
+            rows[part].append(look(chunk))
+        if "flow" in rows.keys() - undefined and len(now):
+            sampled = now if sampled is None else torch.cat([sampled, now])
+            if len(sampled) > 1:
+                try:
+                    rows["flow"].append(pair_scores(backbones.flow(sampled[:-1], sampled[1:])))
+                except video.VideoError as error:  # too small for this network, and fine for the rest
+                    undefined["flow"] = str(error)
+            sampled = sampled[-1:]
         features = {network: network(chunk).float() for network in set(networks.values())}
         for part, network in networks.items():
             rows[part].append(features[network])
@@ -96,12 +135,13 @@ def observe(
         pairs = (len(waiting) - 1) // 2
         ends, middles = waiting[: 2 * pairs + 1 : 2], waiting[1 : 2 * pairs : 2]
         waiting = waiting[2 * pairs :]
-        if pairs and "interpolation" in parts:
+        if pairs and "interpolation" in rows.keys() - undefined:
             try:
                 rows["interpolation"].append(_difference(backbones.interpolate(ends[:-1], ends[1:]), middles))
             except video.VideoError as error:  # frames too small for the interpolator are fine for the rest
                 undefined["interpolation"] = str(error)
-    return Observation(**{part: kept.tensor() for part, kept in rows.items()}, frames=count, undefined=undefined)
+    kept = {part: found.tensor() for part, found in rows.items()}
+    return Observation(kept, count, size=size, undefined=undefined, **about)
 
 
 class _Rows:
@@ -130,16 +170,19 @@ def score_videos(
     """The long table of videos with a sidecar beside each (`x.mp4`, `x.json`): a row per video and metric.
 
     A video without a sidecar is an error: rows need to know which method made them. A sidecar without its video gives
-    rows with a reason. metrics: those of each prompt by its id, default all of every prompt.
+    rows with a reason. metrics: those of each prompt by its id, default the standard ones of every prompt.
     """
     rows = []
-    for path, identity in ((Path(path), _identity(Path(path))) for path in videos):
-        chosen = tuple(METRICS) if metrics is None else metrics[identity["prompt_id"]]
-        rows += [identity | found for found in score_video(path, backbones, window, chunk, chosen)]
+    for path in map(Path, videos):
+        sidecar, identity = _sidecar(path)
+        chosen = STANDARD if metrics is None else metrics[identity["prompt_id"]]
+        found = score_video(path, backbones, window, chunk, chosen, sidecar.get("prompt"))
+        rows += [identity | row for row in found]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _identity(path: Path) -> dict[str, Any]:
+def _sidecar(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The sidecar of a video, and its identity."""
     beside = path.with_suffix(".json")
     try:
         sidecar = json.loads(beside.read_text())
@@ -151,16 +194,16 @@ def _identity(path: Path) -> dict[str, Any]:
     missing = [name for name in IDENTITY if name not in sidecar]
     if missing:
         raise ValueError(f"{beside}: the sidecar does not say {', '.join(missing)}")
-    return {name: sidecar[name] for name in IDENTITY}
+    return sidecar, {name: sidecar[name] for name in IDENTITY}
 
 
-def _measured(metric: str, seen: Observation, backbones: Backbones, window: int) -> dict[str, Any]:
-    frames, needed = seen.frames, METRICS[metric].frames
+def _measured(metric: str, seen: Observation, backbones: Backbones) -> dict[str, Any]:
+    frames, needed = seen.frames, card(metric).frames
     if frames < needed:
         reason = f"{frames} frame{'s' * (frames != 1)}: {metric} needs at least {needed}"
         return row(metric, backbones, frames, reason=reason)
     try:
-        value, series = measured(metric, seen, window)
+        value, series = measured(metric, seen)
     except NotDefined as error:
         return row(metric, backbones, frames, reason=str(error))
     return row(metric, backbones, frames, value=value, series=series)
@@ -168,11 +211,25 @@ def _measured(metric: str, seen: Observation, backbones: Backbones, window: int)
 
 def row(metric: str, backbones: Backbones, frames: int, value=None, reason=None, series=None) -> dict[str, Any]:
     """A row without its video's identity."""
-    version = f"{METRICS[metric].version}+{backbones.version}"
+    part = measure(metric).part
+    networks = "pixels" if part in PIXELS else backbones.versions.get(part, backbones.version)
+    version = f"{card(metric).version}+{networks}"
     return {
         "frames": frames, "metric": metric, "protocol": backbones.protocol, "version": version,
         "value": value, "reason": reason, "series": series,
     }  # fmt: skip
+
+
+def _sharpness(frames: UInt8[Tensor, "n height width 3"]) -> Float[Tensor, " n"]:
+    """Variance of the Laplacian (four neighbours, inside the border) of the mean of the colours."""
+    grey = frames.float().mean(-1)
+    inner = grey[:, 1:-1, 1:-1]
+    laplacian = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] - 4 * inner
+    return laplacian.flatten(1).var(1, correction=0)
+
+
+_EACH_FRAME = {"thumbnail": thumbnails, "sharpness": _sharpness}  # no network, frame by frame
+PIXELS = frozenset(_EACH_FRAME)  # parts whose scores no network decides
 
 
 def _difference(

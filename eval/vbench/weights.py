@@ -45,28 +45,29 @@ DINO = File(
 )
 CLIP = File("clip_model/ViT-B-32.pt", _OPENAI.format(_CLIP_B, "ViT-B-32.pt"), ("background_consistency",), _CLIP_B)
 AMT = File("amt_model/amt-s.pth", "https://huggingface.co/lalala125/AMT/resolve/main/amt-s.pth", ("motion_smoothness",))
-FILES = (DINO, CLIP, AMT)  # all that the fast scorer needs
-OFFICIAL = (  # what the package needs beyond those
+FILES = (DINO, CLIP, AMT)  # of the four dimensions
+CLIP_L = File("clip_model/ViT-L-14.pt", _OPENAI.format(_CLIP_L, "ViT-L-14.pt"), ("aesthetic_quality",), _CLIP_L)
+LINEAR = File(
+    "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth",
+    "https://github.com/LAION-AI/aesthetic-predictor/raw/main/sa_0_4_vit_l_14_linear.pth",
+    ("aesthetic_quality",),
+)
+MUSIQ = File(
+    "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth", f"{_IQA}musiq_spaq_ckpt-358bb6af.pth", ("imaging_quality",), "358bb6af"
+)
+RAFT = File(
+    "raft_model/models/raft-things.pth",
+    "https://dl.dropboxusercontent.com/s/4j4z58wuv8o0mfz/models.zip (unpack it in raft_model)",
+    ("dynamic_degree",),
+)
+QUALITY = (CLIP_L, LINEAR, MUSIQ, RAFT)  # of the dimensions that are scored where a suite asks for them
+OFFICIAL = (  # what the package needs beyond those of the four dimensions
     *(
         File(f"dino_model/facebookresearch_dino_main/{name}.py", f"{_DINO_CODE}{name}.py", ("subject_consistency",))
         for name in ("hubconf", "vision_transformer", "utils")
     ),
-    File("clip_model/ViT-L-14.pt", _OPENAI.format(_CLIP_L, "ViT-L-14.pt"), ("aesthetic_quality",), _CLIP_L),
-    File(
-        "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth",
-        "https://github.com/LAION-AI/aesthetic-predictor/raw/main/sa_0_4_vit_l_14_linear.pth",
-        ("aesthetic_quality",),
-    ),
-    File(
-        "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth", f"{_IQA}musiq_spaq_ckpt-358bb6af.pth", ("imaging_quality",),
-        "358bb6af",
-    ),
-    File(
-        "raft_model/models/raft-things.pth",
-        "https://dl.dropboxusercontent.com/s/4j4z58wuv8o0mfz/models.zip (unpack it in raft_model)",
-        ("dynamic_degree",),
-    ),
-)  # fmt: skip
+    *QUALITY,
+)
 
 
 def cache(weights: str | Path | None = None) -> Path:

@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 from tyro.conf import Positional
 
-from eval.cards import METRICS, VBENCH
+from eval.cards import STANDARD, VBENCH, of_videos
 
 
 def score(
@@ -33,8 +33,8 @@ def score(
         python: The python of the environment with the vbench package, default $VBENCH_PYTHON
             (`python -m eval.vbench.official DIR` builds it); the fast backend takes the code of AMT from there.
         dimensions: Only these; a network that none of them needs is neither loaded nor run. Default: VBench's four,
-            and on whole videos drift and motion with the fast backend. The official one also knows dynamic_degree,
-            aesthetic_quality and imaging_quality.
+            and on whole videos drift and motion with the fast backend. `miga metrics` lists what there is; the official
+            backend knows VBench's seven.
         device: cpu or cuda; default: cuda where it is there.
         resume: Keep what the fast backend has in `out` already, and compute only what has no value there; videos
             that are newer than that table, and values of other networks, are done again.
@@ -47,7 +47,7 @@ def score(
     from eval.vbench.folder import foreign, score_folder
     from eval.vbench.score import score_video
 
-    known = {("fast", "vbench"): tuple(METRICS), ("official", "vbench"): VBENCH + official.OTHERS}.get(
+    known = {("fast", "vbench"): of_videos(), ("official", "vbench"): VBENCH + official.OTHERS}.get(
         (backend, protocol), VBENCH
     )
     if unknown := [name for name in dimensions if name not in known]:
@@ -70,13 +70,13 @@ def score(
         rows = [identity | found[str(path), dimension] for path, identity in videos for dimension in dimensions]
         scores.write(pd.DataFrame(rows, columns=list(scores.COLUMNS)), out)
     else:
-        dimensions = dimensions or known
+        dimensions = dimensions or (STANDARD if protocol == "vbench" else VBENCH)
         scorer = {"vbench": score_video, "vbench-long": long.score_video}[protocol]
         networks = backbones.load(weights, device, official.package(python) if python else None, dimensions)
         score_folder(
             videos, scorer, networks, protocol.replace("vbench", networks.protocol, 1), dimensions, out, resume
         )
-    used = files.needed(dimensions) if backend == "official" else files.FILES
+    used = files.needed(dimensions) if backend == "official" else (*files.FILES, *files.QUALITY)
     for file, path, words in files.inventory(weights):
         if path and file in used and set(file.dimensions) & set(dimensions):
             print(f"{Path(file.place).name}: {words}")

@@ -57,9 +57,9 @@ def configure(name: str, params: dict[str, Any]) -> tuple[Method, MethodConfig]:
 
 def check(experiment: Experiment) -> None:
     """`ValueError` for an unknown base model, method, parameter or metric of a suite, before anything runs."""
-    from eval.cards import METRICS, NARRLV
+    from eval.cards import NARRLV, of_videos
 
-    metrics = {"vbench": METRICS, "narrlv": NARRLV}
+    metrics = {"vbench": of_videos(), "narrlv": NARRLV}
     for name, chosen in experiment.suite.prompts.items():
         for metric in chosen.metrics:
             known(metric, metrics[chosen.protocol], f"metric in the prompts {name!r}:")

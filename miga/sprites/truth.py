@@ -5,8 +5,6 @@ All of it is for prompts without events. Readings are arrays of one number per f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy import ndimage
@@ -59,18 +57,6 @@ def lifetime(alive: Frames) -> float:
     """The share of the video until the subject is lost, 1 where it is not: the value of `identity`."""
     end = death(alive)
     return 1.0 if end is None else end / len(alive)
-
-
-def kaplan_meier(deaths: Sequence[int | None], lengths: Sequence[int]) -> Float[np.ndarray, " longest"]:
-    """The share of subjects that live past each frame; the end of a video is no death but the end of our knowledge."""
-    died = np.array([length if end is None else end for end, length in zip(deaths, lengths, strict=True)])
-    dead = np.array([end is not None for end in deaths])
-    lengths = np.asarray(lengths)
-    factors = []
-    for t in range(max(lengths)):
-        watched = (died >= t) & (lengths > t)
-        factors.append(1 - (dead & (died == t)).sum() / max(1, watched.sum()))
-    return np.cumprod(factors)
 
 
 def motion_fidelity(

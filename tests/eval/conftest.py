@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from eval.cards import METRICS
+from eval.cards import STANDARD
 from eval.scores import COLUMNS
 from eval.vbench.matching import middle
 from eval.vbench.score import Backbones
@@ -71,7 +71,7 @@ def made_up_scores(prompts: int = 12, seeds: int = 2, bases=("sprites-unet",), f
                     hardness = rng.normal(0, 0.01)
                     own = np.random.default_rng(zlib.crc32(f"{base}/{entry}/{prompt}/{seed}".encode()))
                     identity = ("sprites", base, entry, entry, label, f"p{prompt:02}", seed)
-                    for metric in METRICS:
+                    for metric in STANDARD:
                         if metric == "motion":
                             value = abs(motion + own.normal(0, 0.001)) if motion else 0.0
                             series = None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval import leaderboard
-from eval.cards import METRICS, OVERALL
+from eval.cards import OVERALL, STANDARD
 from eval.scores import read_sidecars
 from tests.eval.conftest import made_up_scores, made_up_sidecars
 
@@ -18,7 +18,7 @@ def board(tmp_path, scores):
 
 
 def test_a_row_per_entry_and_metric(board, scores):
-    assert len(board) == scores["entry"].nunique() * (len(METRICS) + 1)
+    assert len(board) == scores["entry"].nunique() * (len(STANDARD) + 1)
     row = board[(board["entry"] == "miga") & (board["metric"] == "overall")].iloc[0]
     assert (row["n"], row["total"], row["prompts"], row["frames"], row["control"]) == (24, 24, 12, 48, False)
     assert row["low"] <= row["value"] <= row["high"] and len(row["scores_sha256"]) == 64

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from eval import leaderboard, plots, tables
-from eval.cards import METRICS, OVERALL, VBENCH
+from eval.cards import OVERALL, STANDARD, VBENCH
 from eval.scores import read_sidecars
 from tests.eval.conftest import ENTRIES, made_up_scores, made_up_sidecars
 
@@ -32,7 +32,7 @@ def test_csv_holds_means_intervals_and_counts(scores, table):
     assert list(frame.index) == list(ENTRIES)
     for entry in ENTRIES:
         part = scores[scores["entry"] == entry]
-        for metric in METRICS:
+        for metric in STANDARD:
             assert frame.loc[entry, metric] == pytest.approx(part.loc[part["metric"] == metric, "value"].mean())
             low, high = frame.loc[entry, [f"{metric}_low", f"{metric}_high"]]
             assert low <= frame.loc[entry, metric] <= high

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from eval import scores as table
 from eval import video
-from eval.cards import METRICS
+from eval.cards import METRICS, STANDARD
 from eval.vbench import metrics
 from eval.vbench.folder import foreign
 from eval.vbench.matching import displacement, middle
@@ -71,11 +71,11 @@ def test_the_pass_equals_the_definition_whatever_the_chunk(count, chunk, seed):
         lambda a, b: interpolate(torch.from_numpy(a), torch.from_numpy(b)).numpy(),
     )
     for name, value in wanted.items():
-        got, series = metrics.measured(name, seen, 16)
+        got, series = metrics.measured(name, seen)
         assert got == pytest.approx(value, abs=2e-6 if name == "subject_consistency" else 1e-12), name
         assert got == pytest.approx(np.mean(series), abs=1e-12)
-    assert len(seen.interpolation) == math.ceil(count / 2) - 1
-    assert len(seen.change) == len(seen.displacement) == count - 1
+    assert len(seen["interpolation"]) == math.ceil(count / 2) - 1
+    assert len(seen["change"]) == len(seen["displacement"]) == count - 1
 
 
 def test_opposite_features_are_clamped_at_zero_each_on_its_own():
@@ -86,7 +86,7 @@ def test_opposite_features_are_clamped_at_zero_each_on_its_own():
 def test_a_still_video_is_perfect_and_does_not_move(backbones):
     frames = torch.from_numpy(moving_square(40, step=0))
     seen = observe(frames.split(16), backbones)
-    value = {name: metrics.measured(name, seen, 16)[0] for name in METRICS}
+    value = {name: metrics.measured(name, seen)[0] for name in STANDARD}
     assert value["motion"] == 0 and value["drift"] == pytest.approx(0, abs=1e-9)
     for name in ("subject_consistency", "background_consistency", "motion_smoothness", "temporal_flickering"):
         assert value[name] == pytest.approx(1, abs=1e-6)
@@ -128,7 +128,7 @@ def test_displacement_does_not_depend_on_the_resolution():
 def test_rows_of_a_file(tmp_path, backbones):
     path = write_video(tmp_path / "a.mp4", moving_square(21))
     rows = by_metric(score_video(path, backbones))
-    assert set(rows) == set(METRICS)
+    assert set(rows) == set(STANDARD)
     for name, row in rows.items():
         assert row["reason"] is None and METRICS[name].low <= row["value"] <= METRICS[name].high
         assert row["frames"] == 21 and row["protocol"] == "vbench-test" and row["version"] == "1+1"
@@ -136,7 +136,7 @@ def test_rows_of_a_file(tmp_path, backbones):
     assert rows == by_metric(score_video(path, backbones, chunk=4))
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", STANDARD)
 def test_a_metric_alone_has_the_same_row_and_runs_no_network_that_it_does_not_need(tmp_path, backbones, metric):
     path = write_video(tmp_path / "a.mp4", moving_square(21))
     wanted = by_metric(score_video(path, backbones))[metric]
@@ -187,7 +187,7 @@ def broken_files(folder):
 def test_what_cannot_be_scored_is_a_row_with_a_reason(tmp_path, backbones, name, why):
     broken_files(tmp_path)
     rows = score_video(tmp_path / f"{name}.mp4", backbones)
-    assert {row["metric"] for row in rows} == set(METRICS)
+    assert {row["metric"] for row in rows} == set(STANDARD)
     assert all(row["value"] is None and why in row["reason"] for row in rows)
 
 
@@ -229,7 +229,7 @@ def test_sidecars_make_the_long_table(tmp_path, backbones):
     path.with_suffix(".json").write_text(json.dumps(identity))
     table.write(score_videos([path], backbones), tmp_path / "scores.parquet")
     read = table.read(tmp_path / "scores.parquet")
-    assert list(read.columns) == list(table.COLUMNS) and len(read) == len(METRICS)
+    assert list(read.columns) == list(table.COLUMNS) and len(read) == len(STANDARD)
     assert read.loc[0, list(identity)].to_dict() == identity
 
 

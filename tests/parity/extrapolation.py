@@ -21,6 +21,7 @@ from miga.engine.noise import ReplayNoise
 from miga.engine.solvers import FlowUniPC
 from miga.engine.trace import Trace
 from miga.models.convert import wan_transformer
+from miga.models.registry import WAN
 from miga.models.wan import FrameTimesteps
 from tests.parity.check import Check, Stored, compare
 from tests.parity.temporal import Case, video
@@ -79,7 +80,7 @@ class TinyWan(GoldenModel):
     def __init__(self, folder: Path, settings: dict, window: int) -> None:
         solver = FlowUniPC(settings["steps"], settings["shift"])
         super().__init__(solver, window, (16, settings["h"], settings["w"]), settings["guidance"])
-        self.family, self.denoiser = "transformer", transformer(folder)
+        self.abilities, self.denoiser = WAN, transformer(folder)
 
     def network(self, x, t, condition):
         text = torch.nn.functional.pad(condition, (0, 0, 0, TEXT_TOKENS - len(condition)))

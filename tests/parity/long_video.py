@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from eval import drift, lags, repetition
 from eval.degrade import FAULTS, degrade
 from eval.sensitivity import effect
+from eval.statistics import kaplan_meier
 from miga.sprites import truth, world
 from miga.sprites.reader import HEADS, Reading
 from tests.parity.check import Check, Stored, compare
@@ -87,7 +88,7 @@ def _ground_truth(facts: dict, arrays: Stored) -> Iterator[Check]:
         found = truth.starts_right(reading.x, reading.y, case["motion"])
         yield _same(f"{i} starts right", found, case["starts_right"])
     for i, case in enumerate(facts.get("kaplan_meier", ())):
-        yield compare(f"survival {i}", truth.kaplan_meier(case["deaths"], case["lengths"]), case["curve"], 1e-9)
+        yield compare(f"survival {i}", kaplan_meier(case["deaths"], case["lengths"]), case["curve"], 1e-9)
     if "counts" in facts:
         yield compare("counts", truth.subjects(arrays["count_frames"]), facts["counts"])
         palette = facts["count_palette"]

@@ -31,7 +31,7 @@ def masks(case: Case, folder: Path) -> Iterator[Check]:
     for one in case.settings["cases"]:
         tokens = torch.arange(one["F"] * one["p"])
         for preset in case.settings["presets"]:
-            decay = UltraViCo(preset=preset).decay("transformer", one["w"])
+            decay = UltraViCo(preset=preset).decay("joint", one["w"])
             for kind, rule in dict(far=decay.far, cut=decay.hidden).items():
                 name = "F{F}_p{p}_w{w}".format(**one) + f".{preset}.{kind}"
                 if name in case.tensors:
@@ -45,7 +45,7 @@ def attend_by(variant: str, settings: dict, window: int):
     preset = variant.removesuffix("_with_beta")
     risks = {name: settings[name] for name in RISKS} if preset != variant else {}
     chosen = VARIANTS[preset] | risks
-    decay = UltraViCo(alpha=settings["alpha"], **chosen).decay("transformer", window)
+    decay = UltraViCo(alpha=settings["alpha"], **chosen).decay("joint", window)
     return partial(decayed_attention, decay=decay)
 
 

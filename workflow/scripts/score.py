@@ -11,5 +11,6 @@ from eval import scores
 from eval.vbench.score import score_videos
 
 metrics = snakemake.params.metrics
-videos, backbones = videos_of(snakemake.input, metrics), load(snakemake.params.backbones)
+videos = videos_of(snakemake.input, metrics)
+backbones = load(snakemake.params.backbones, {metric for chosen in metrics.values() for metric in chosen})
 scores.write(score_videos(videos, backbones, metrics=metrics), snakemake.output[0])
