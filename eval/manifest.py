@@ -20,6 +20,7 @@ import pandas as pd
 
 from eval import leaderboard, tables, video
 from eval.cards import known_card
+from eval.contrast import contrast
 from eval.narrlv.table import table2
 from eval.scores import read, read_sidecars
 from eval.statistics import RESAMPLES
@@ -87,13 +88,13 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
     scores, facts = read(suite / "scores.parquet"), read_sidecars(sorted(suite.glob(SIDECARS)))
     settings = manifest["config"]
     resamples = settings.get("config", {}).get("bootstrap", RESAMPLES)
-    reference = settings.get("experiment", {}).get("suite", {}).get("reference")
+    asked = settings.get("experiment", {}).get("suite", {})
     for path in sorted(suite.glob("leaderboard/*.csv")):
         yield _checked(path.relative_to(suite), lambda path=path: _check_board(path, scores, facts, resamples))
     for path in sorted(suite.glob("tables/*.csv")):
         yield _checked(
             f"{path.relative_to(suite)}, recomputed",
-            lambda path=path: _check_table(path, scores, facts, resamples, reference),
+            lambda path=path: _check_table(path, scores, facts, resamples, asked),
         )
     if videos:
         for sidecar in sorted(suite.glob(SIDECARS)):
@@ -177,7 +178,7 @@ def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
     return ""
 
 
-def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, reference: str | None) -> str:
+def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, suite: dict[str, Any]) -> str:
     """Make the table again from the rows that it has, and compare every number."""
     table = pd.read_csv(path)
     entries, common = list(dict.fromkeys(table["entry"])), dict(resamples=resamples)
@@ -185,7 +186,10 @@ def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
         again = tables.cost(facts, entries, **common)
     elif path.stem == "narrlv":
         again = table2(scores, facts, entries, **common)
+    elif path.stem == "contrast":
+        again = contrast("", "", scores, **suite["contrast"], **common)
     elif path.stem == "differences":
+        reference = suite["reference"]
         again = tables.differences("", "", scores, facts, reference, entries=[reference, *entries], **common)
     else:
         again = tables.comparison("", "", scores, facts, entries=entries, **common)

@@ -1,4 +1,4 @@
-"""Diffusion forcing as SkyReels-V2 samples (arXiv 2504.13074): a noise level per frame, the clean past beside the noise.
+"""Diffusion forcing as SkyReels-V2 samples (arXiv 2504.13074): a level per frame, the clean past beside the noise.
 
 The way to long video of models that were trained with a level per frame. When each frame steps is in
 `schedule`; here is one clip by such a schedule, and the chain of clips that each begin with the end of the one before.
@@ -7,6 +7,7 @@ The way to long video of models that were trained with a level per frame. When e
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -84,7 +85,8 @@ def forced(
     """A clip of so many frames by `turns`; it begins with the prefix, shown as noisy as said and never stepped."""
     solver, ready = model.solver, 0 if prefix is None else len(prefix)
     ids = range(first_id - ready, first_id - ready + frames) if first_id else range(frames)
-    sample = noise.frames("start", ids, solver.num_levels, model.latent_shape).to(model.device, model.dtype)
+    start = noise.frames("start", ids, solver.num_levels, model.latent_shape)
+    sample = start.to(model.device, model.dtype, copy=True)
     shown, share = model, prefix_noise / 1000
     if ready:
         sample[:ready] = prefix
@@ -99,7 +101,7 @@ def forced(
             seen[:ready] = (1 - share) * sample[:ready] + share * fresh
         part = slice(turn.start, turn.end)
         levels = levels_of(turn, solver.num_levels).to(model.device)
-        with temporal_attention(model.denoiser if config.causal else None, causal(config.block)):
+        with temporal_attention(model.denoiser, causal(config.block)) if config.causal else nullcontext():
             output = shown.denoise(seen[None, part], levels[None, part], text, config.guidance_scale)[0]
         steps = turn.steps[part].to(model.device)
         where = (turn.start + steps.nonzero()[:, 0]).to(model.device)

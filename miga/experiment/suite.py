@@ -120,6 +120,13 @@ class Lengths(Strict):
     methods: list[str] | None = Field(None, description="only these entries; default: all")
 
 
+class Contrast(Strict):
+    """What one entry gains over another on one base model, less what it gains on a second one."""
+
+    entries: tuple[Name, Name] = Field(description="the first minus the second")
+    bases: tuple[Name, Name] = Field(description="the difference on the first minus that on the second")
+
+
 class Suite(Strict):
     """A named experiment: base models x entries x prompts x seeds x metrics."""
 
@@ -130,6 +137,7 @@ class Suite(Strict):
     methods: list[str] = Field(description="files of `config/methods/`, by name; their entries are the rows")
     ablations: list[str] = Field([], description="ablations that are part of `all`; the others are built on demand")
     reference: Name | None = Field(None, description="entry that the table of paired differences compares with")
+    contrast: Contrast | None = Field(None, description="a table of a difference of differences")
     prompts: dict[Name, PromptSet]
     lengths: Lengths | None = Field(None, description="measure memory and time against length; default: do not")
     judge: Judge | None = Field(None, description="needed where prompts are scored by NarrLV")

@@ -24,6 +24,7 @@ rule tables:
         note=SUITE.note,
         entries=list(EXPERIMENT.entries),
         reference=SUITE.reference,
+        contrast=SUITE.contrast.model_dump() if SUITE.contrast else None,
         resamples=CONFIG.bootstrap,
         code=code_digest("eval.tables"),
     script:

@@ -52,6 +52,7 @@ ABLATIONS = {ablation.table: ablation for ablation in EXPERIMENT.ablations.value
 PAPER = ["config/paper_results.yaml"] if EXPERIMENT.name.startswith("paper") else []
 TEXTS, PICTURES = ("csv", "md", "tex", "json"), ("svg", "png")
 TABLES = ["vbench", "cost"] + ["differences"] * (SUITE.reference in EXPERIMENT.entries)
+TABLES += ["contrast"] * bool(SUITE.contrast)
 PLOTS = [
     "comparison",
     "drift",

@@ -9,6 +9,7 @@ from pathlib import Path
 from videos import facts_of
 
 from eval import scores, tables
+from eval.contrast import contrast
 
 params = snakemake.params
 table, facts = scores.read(snakemake.input.scores), facts_of(snakemake.input.manifests)
@@ -22,5 +23,9 @@ found = [main, tables.cost(facts, **common)]
 if params.reference in params.entries:
     title = f"{params.title}: paired differences"
     found.append(tables.differences("differences", title, reference=params.reference, **estimated))
+if params.contrast:
+    title = f"{params.title}: difference of differences"
+    chosen = dict(columns=tables.MAIN, notes=[params.note], resamples=params.resamples, **params.contrast)
+    found.append(contrast("contrast", title, table, **chosen))
 for one in found:
     tables.write(one, Path(snakemake.output[0]).parent)
