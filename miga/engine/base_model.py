@@ -11,18 +11,26 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from miga.engine.abilities import Abilities
+from miga.engine.checkpoint import Part
 
 if TYPE_CHECKING:
     from miga.engine.solvers import Solver
+
+
+class Tokens(NamedTuple):
+    """Tokens that a prompt has, end marks included, and how many of them the text tower read."""
+
+    had: int
+    used: int
 
 
 @dataclass(frozen=True)
@@ -35,15 +43,28 @@ class Text:
     prompt: str
     positive: Float[Tensor, "tokens dim"]
     negative: Float[Tensor, "tokens dim"]
+    tokens: Tokens | None = None
 
     def to(self, *args, **kwargs) -> Text:
-        return Text(self.prompt, self.positive.to(*args, **kwargs), self.negative.to(*args, **kwargs))
+        return replace(self, positive=self.positive.to(*args, **kwargs), negative=self.negative.to(*args, **kwargs))
+
+    @property
+    def cut(self) -> str:
+        """What to say of a prompt that the text tower has not read to its end; else nothing."""
+        if self.tokens is None or self.tokens.had <= self.tokens.used:
+            return ""
+        shown = self.prompt if len(self.prompt) <= 60 else f"{self.prompt[:57]}..."
+        return (
+            f"{shown!r} is cut: it has {self.tokens.had} tokens, the text tower reads {self.tokens.used}; "
+            "what comes after them has no part in the video"
+        )
 
 
-class Decoder(ABC):
-    """Latents in, frames out, in order and as they come; keeps what the next latents need (Wan's feature cache).
+class Decoder(Part, ABC):
+    """Latents in, frames out, in order and as they come.
 
-    `size` is the height and width that frames must have.
+    `size` is the height and width that frames must have; `saved` names what the next latents need of the earlier ones,
+    such as Wan's feature cache.
     """
 
     size: tuple[int, int]
@@ -66,14 +87,6 @@ class Decoder(ABC):
     @abstractmethod
     def decode(self, latents: Float[Tensor, "f c h w"]) -> Float[Tensor, "n 3 height width"]:
         """The next images of the video, in -1..1."""
-
-    @abstractmethod
-    def state(self) -> dict[str, Tensor]:
-        """Everything needed to go on decoding after a restart."""
-
-    @abstractmethod
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `state()`."""
 
 
 class BaseModel(ABC):

@@ -19,7 +19,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from miga.engine.base_model import Decoder
+from miga.engine.base_model import Decoder, Tokens
 from miga.engine.solvers import FlowUniPC
 from miga.models.pretrained import Pretrained
 from miga.models.videocrafter2 import to_images
@@ -112,6 +112,13 @@ class Wan(Pretrained):
             return_tensors="pt",
         )
         return self.embed_ids(encoded.input_ids, encoded.attention_mask)
+
+    def count_tokens(self, prompts):
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.directory, subfolder="tokenizer", local_files_only=True)
+        had = [len(ids) for ids in tokenizer([*map(clean, prompts)], verbose=False).input_ids]
+        return [Tokens(count, min(count, self.run_options.text_tokens)) for count in had]
 
     def embed_ids(
         self, ids: Int[Tensor, "prompts tokens"], mask: Int[Tensor, "prompts tokens"]
@@ -219,6 +226,8 @@ class CausalDecoder(Decoder):
     can be decoded in turns.
     """
 
+    saved = ("cache",)  # by position: features, None, or the mark that a time up-sampler holds after one latent frame
+
     def __init__(self, model: Wan) -> None:
         self.model, self.size = model, model.size
         model.vae.clear_cache()
@@ -236,17 +245,3 @@ class CausalDecoder(Decoder):
                 video = unpatchify(video, vae.config.patch_size or 1)
                 images.append(video[0].transpose(0, 1).clamp(-1, 1))
         return torch.cat(images)
-
-    def state(self):
-        """The cache by position. After one latent frame a time up-sampler holds a mark instead of features."""
-        marks = [place for place, entry in enumerate(self.cache) if isinstance(entry, str)]
-        features = {f"cache.{place}": entry for place, entry in enumerate(self.cache) if torch.is_tensor(entry)}
-        return {**features, "repeat": torch.tensor(marks, dtype=torch.long)}
-
-    def restore(self, state):
-        marks = state["repeat"].tolist()
-        for place in range(len(self.cache)):
-            features = state.get(f"cache.{place}")
-            self.cache[place] = (
-                "Rep" if place in marks else features if features is None else features.to(self.model.device)
-            )

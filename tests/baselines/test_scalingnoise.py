@@ -63,7 +63,7 @@ def test_reproducible_and_independent_of_the_batch(flow):
     ("beams", "candidates", "prestep"), [(2, 3, "nocfg"), (1, 4, "cfg"), (3, 2, "off")], ids=["released", "cfg", "off"]
 )
 def test_cost_is_the_original_formula(beams, candidates, prestep):
-    """2 m (k + 2n - 1) forwards an iteration, 2N for the base clip, 2n (twice with guidance) for the pre-step."""
+    """2 m (k + 2n - 1) forwards per iteration, 2N for the base clip, 2n (twice with guidance) for the pre-step."""
     model, partitions = toy(), 3
     video(model, 5, beams=beams, candidates=candidates, prestep=prestep, partitions=partitions, drop_first=3)
     iterations = 5 + 3 - (prestep != "off")
@@ -74,7 +74,7 @@ def test_cost_is_the_original_formula(beams, candidates, prestep):
 
 @pytest.mark.parametrize(("reward", "each"), [("last_cos", 1), ("subject_consistency", 4)])
 def test_pictures_that_are_decoded_and_embedded(reward, each):
-    """One a candidate (a window of them for the other reward) and one a beam; the anchor's features are kept."""
+    """One per candidate (a window of them for the other reward) and one per beam; the anchor's features are kept."""
     model, seen = toy(), []
     decode, embed = model.stills, model.features
     model.stills = lambda latents: seen.append(len(latents)) or decode(latents)
@@ -92,13 +92,14 @@ def test_frames_leave_early_and_are_final(flow):
     endless = stream(toy(flow), None, beams=3)
     waiting = []
     for _ in islice(endless, 10):
-        waiting.append(max(len(beam.pending) for beam in endless.beams))
-        assert all(torch.equal(endless.beams[0].queue.ids, beam.queue.ids) for beam in endless.beams)
+        beams = endless.parts["search"].beams
+        waiting.append(max(len(beam.pending) for beam in beams))
+        assert all(torch.equal(beams[0].queue.ids, beam.queue.ids) for beam in beams)
     assert max(waiting) < 12
 
 
 @FAMILIES
-def test_goes_on_from_a_checkpoint(flow):
+def test_resumes_from_a_checkpoint(flow):
     whole = stream(toy(flow), 14, beams=3)
     begun = [next(whole), next(whole)]
     file = io.BytesIO()
@@ -149,9 +150,9 @@ def test_anchors():
     assert not torch.equal(video(toy(), 6), video(toy(), 6, anchor="own_latest"))
     fixed = stream(toy(), 6, anchor="first")
     next(fixed)
-    anchor = fixed.beams[0].anchor
+    anchor = fixed.parts["search"].beams[0].anchor
     list(fixed)
-    assert all(torch.equal(beam.anchor, anchor) for beam in fixed.beams)
+    assert all(torch.equal(beam.anchor, anchor) for beam in fixed.parts["search"].beams)
 
 
 @given(st.integers(1, 6), st.integers(0, 2**31))

@@ -77,7 +77,7 @@ def test_policies_by_hand():
     assert prefix_uniform(100, 4) == [0, 25, 50, 75]
     assert list(head(100, 4)) == [0, 1, 2, 3]
     assert comb(4, 2)(100, 4) == [86, 90, 94, 98]
-    assert comb(4, 2)(8, 4) == [0, 2, 4, 6]  # too close to the head for one guide a level
+    assert comb(4, 2)(8, 4) == [0, 2, 4, 6]  # too close to the head for one guide per level
 
 
 def test_a_window_near_the_head_looks_ahead_instead():
@@ -92,7 +92,8 @@ def test_frozen_frames_are_read_and_not_stepped(size, frozen):
     windows = plain(sliding_spans(n, width, stride, shift), n, width)
     trimmed = freeze(windows, frozen)
     assert stepped(trimmed) == list(range(min(frozen, n), n))
-    assert [window.frames for window in trimmed] == [window.frames for window in windows]
+    needed = [window for window in windows if window.steps[-1] >= frozen]
+    assert [window.frames for window in trimmed] == [window.frames for window in needed]
 
 
 @given(st.integers(2, 40), st.integers(2, 12), st.booleans())
