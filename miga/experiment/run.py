@@ -19,7 +19,7 @@ from miga.engine.base_model import BaseModel, Text, Tokens
 from miga.engine.method import METHODS, Method, MethodConfig
 from miga.engine.noise import KeyedNoise
 from miga.engine.trace import Trace
-from miga.experiment import video
+from miga.experiment import start, video
 from miga.experiment.digest import code_digest
 from miga.experiment.experiment import Experiment
 from miga.experiment.spool import Spool
@@ -39,6 +39,7 @@ class Job(Strict):
     prompt_id: str
     prompt: str
     then: tuple[str, ...] = ()  # further prompts of a video that changes over, for methods that take several
+    start: Path | None = None  # an image, or a video that this one goes on from
     seed: int
     frames: int | None  # None: until interrupted
     encoder: Encoder = Encoder()
@@ -85,6 +86,7 @@ def request(job: Job, model: BaseModel) -> dict[str, Any]:
         precision=str(model.precision).removeprefix("torch."),
         prompt=job.prompt,
         then=job.then,
+        start_sha256=start.identity(job.start),
         seed=job.seed,
         frames=job.frames,
         encoder=job.encoder.model_dump(),
@@ -161,7 +163,9 @@ def generate(
     method, config = configure(job.method, job.params)
     method.check(model, texts, None if job.frames is None else model.latent_frames(job.frames))
     identity = request(job, model)
-    trace, memory, calls, start = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
+    if job.start is not None:
+        model = model.with_start(start.latents_of(job.start, model))
+    trace, memory, calls, began = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
     with replacing(job.sidecar) as sidecar, video.VideoWriter(job.video, model.fps, job.encoder) as writer:
         spool = Spool(job.video, identity, checkpoint_every, model.device) if checkpoint_every else None
         for frames in frames_of(model, method, config, texts, job.frames, job.seed, trace, spool):
@@ -188,6 +192,7 @@ def generate(
             prompt_id=job.prompt_id,
             prompt=job.prompt,
             then=list(job.then),
+            start=job.start and job.start.name,
             prompt_used=[text.prompt for text in texts],
             prompt_tokens=[text.tokens and text.tokens._asdict() for text in texts],
             seed=job.seed,
@@ -197,7 +202,7 @@ def generate(
             fps=model.fps,
             encoder=job.encoder.model_dump(),
             frames_sha256=frames_sha256,
-            wall_seconds=round(time.perf_counter() - start, 3),
+            wall_seconds=round(time.perf_counter() - began, 3),
             model_calls=model.calls - calls,
             peak_memory_mb=memory.read(),
             device=str(model.device),
