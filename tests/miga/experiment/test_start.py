@@ -60,7 +60,7 @@ def test_a_video_goes_on_from_the_end_of_another(tmp_path, scene):
     text, common = world.caption(scene), dict(model="sprites-wan", method="direct", model_param=QUICK)
     generate(text, frames=21, out=one, **common)
     generate(text, frames=21, out=two, video=one, **common)
-    end, begin = list(torch.cat(list(video.chunks(path))).float() for path in (one, two))
+    end, begin = (torch.cat(list(video.chunks(path))).float() for path in (one, two))
     assert (begin[:5] - end[-5:]).abs().mean() < 10
     assert not np.array_equal(begin[5:], end[5:])
 
