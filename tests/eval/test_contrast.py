@@ -18,7 +18,7 @@ def test_the_difference_of_the_differences():
             for entry in ("a", "b"):
                 value = common + gain[base] * (entry == "a") + 0.01 * draws.normal()
                 rows.append(dict(base=base, entry=entry, label=entry, prompt_id=str(prompt), seed=1, metric="motion",
-                                 value=value, protocol="toy"))  # fmt: skip
+                                 value=value, protocol="toy", suite="toy", version="1"))  # fmt: skip
     table = contrast("contrast", "", pd.DataFrame(rows), ("a", "b"), ("one", "two"), [METRICS["motion"]], resamples=200)
     one, two, double = (row.cells["motion"].estimate for row in table.rows)
     assert double.mean == pytest.approx(one.mean - two.mean) == pytest.approx(0.15, abs=0.02)
