@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from eval import leaderboard, records, tables, video
 from eval.benchmark import BENCHMARKS, Sheet
+from eval.contrast import contrast
 from eval.files import write_json
 from eval.metric import known_card
 from eval.parsing import parse
@@ -107,6 +108,7 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
 class _Suite(BaseModel):
     reference: str | None = None
     benchmarks: dict[str, dict[str, Any]] = {}
+    contrast: dict[str, tuple[str, str]] | None = None
 
 
 class _Experiment(BaseModel):
@@ -228,6 +230,8 @@ def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
         again = made(scores, facts, sheet)
     elif not columns:
         return "nobody here knows how it is made: the package of its benchmark or metrics is not installed"
+    elif path.stem == "contrast":
+        again = contrast("", "", scores, facts, columns=columns, resamples=resamples, **suite.contrast)
     elif path.stem == "differences":
         common["entries"] = [suite.reference, *sheet.entries]
         again = tables.differences("", "", scores, facts, suite.reference, columns, **common)

@@ -20,6 +20,8 @@ def generate(
     model: str = "sprites-unet",
     method: str = "miga",
     frames: int = 48,
+    image: Path | None = None,
+    video: Path | None = None,
     seed: int = 0,
     out: Path = Path("video.mp4"),
     param: Annotated[list[list[str]], tyro.conf.UseAppendAction] = [],  # noqa: B006 (tyro reads the default)
@@ -35,6 +37,8 @@ def generate(
         model: A base model (`miga models` lists them).
         method: A method (`miga methods` lists them).
         frames: Length in video frames; 0 for one without end, until Ctrl-C, which closes the video properly.
+        image: A picture that the video begins with (scaled to cover the frame, cut around the centre).
+        video: An .mp4 file from whose end the video goes on.
         seed: The same seed gives the same frames.
         out: The video, an .mp4 file.
         param: Parameters of the method, as key=value.
@@ -47,6 +51,11 @@ def generate(
 
     if not all(text.strip() for text in (prompt, *then)):
         raise ValueError("the prompt is empty: say what the video shows")
+    if image and video:
+        raise ValueError("--image and --video: give one of them to begin with")
+    for option, start in (("--image", image), ("--video", video)):
+        if start and not start.is_file():
+            raise ValueError(f"{option} {start}: no such file")
     if frames < 0:
         raise ValueError(f"--frames {frames}: give a positive number, or 0 for a video without end")
     if checkpoint_every < 0:
@@ -75,6 +84,7 @@ def generate(
         prompt_id=out.stem,
         prompt=prompt,
         then=tuple(then),
+        start=image or video,
         seed=seed,
         frames=frames or None,
         encoder=encoder,

@@ -24,7 +24,7 @@ TEXTS = {"label", "short", "summary", "description", "source", "paper", "url", "
 
 # From job to frames to file. What a suite asks for is in the request, and so are the options and the weights of a base
 # model, which is all that its registry decides.
-FRAMES = ("miga.experiment.frames", "miga.experiment.video")
+FRAMES = ("miga.experiment.frames", "miga.experiment.start", "miga.experiment.video")
 NOT_FRAMES = (
     "eval*", "miga.experiment*", "miga.commands*",
     "miga.models", *(f"miga.models.{name}" for name in ("convert*", "fetch", "folders", "registry")),

@@ -10,6 +10,7 @@ from typing import Any
 from eval.parsing import Strict, parse
 from miga.engine.base_model import BaseModel
 from miga.engine.method import METHODS, Method, MethodConfig
+from miga.experiment import start
 from miga.experiment.digest import frames_digest
 from miga.experiment.suite import Encoder
 
@@ -31,6 +32,7 @@ class Job(Strict):
     prompt_id: str
     prompt: str
     then: tuple[str, ...] = ()  # further prompts of a video that changes over, for methods that take several
+    start: Path | None = None  # an image, or a video that this one goes on from
     seed: int
     frames: int | None  # None: until interrupted
     encoder: Encoder = Encoder()
@@ -65,6 +67,7 @@ def request(job: Job, model: BaseModel) -> dict[str, Any]:
         precision=str(model.precision).removeprefix("torch."),
         prompt=job.prompt,
         then=job.then,
+        start_sha256=start.identity(job.start),
         seed=job.seed,
         frames_asked=job.frames,
         encoder=job.encoder.model_dump(),

@@ -11,7 +11,7 @@ from eval.files import replacing, write_json
 from eval.records import Sidecar
 from miga.engine.base_model import BaseModel, Text
 from miga.engine.trace import Trace
-from miga.experiment import video
+from miga.experiment import start, video
 from miga.experiment.frames import frames_of
 from miga.experiment.job import Job, request
 from miga.experiment.measure import PeakMemory
@@ -45,7 +45,9 @@ def generate(
     method, config = job.configured
     method.check(model, texts, None if job.frames is None else model.latent_frames(job.frames))
     asked = request(job, model)
-    trace, memory, calls, start = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
+    if job.start is not None:
+        model = model.with_start(start.latents_of(job.start, model))
+    trace, memory, calls, began = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
     with replacing(job.sidecar) as sidecar, video.VideoWriter(job.video, model.fps, job.encoder) as writer:
         spool = Spool(job.video, asked, checkpoint_every, model.device) if checkpoint_every else None
         for frames in frames_of(model, method, config, texts, job.frames, job.seed, trace, spool):
@@ -65,6 +67,7 @@ def generate(
             control=card.control,
             port=card.is_port(model.stands_for),
             streaming=card.length == "infinite",
+            start=job.start and job.start.name,
             prompt_used=[text.prompt for text in texts],
             prompt_tokens=[text.tokens and text.tokens._asdict() for text in texts],
             frames=writer.frames,
@@ -72,7 +75,7 @@ def generate(
             height=height,
             fps=model.fps,
             frames_sha256=frames_sha256,
-            wall_seconds=round(time.perf_counter() - start, 3),
+            wall_seconds=round(time.perf_counter() - began, 3),
             model_calls=model.calls - calls,
             peak_memory_mb=memory.read(),
             device=str(model.device),

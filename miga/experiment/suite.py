@@ -79,6 +79,13 @@ class Lengths(Strict):
     entries: list[str] | None = Field(None, description="only these entries; default: all")
 
 
+class Contrast(Strict):
+    """What one entry gains over another on one base model, less what it gains on a second one."""
+
+    entries: tuple[Name, Name] = Field(description="the first minus the second")
+    bases: tuple[Name, Name] = Field(description="the difference on the first minus that on the second")
+
+
 class Suite(Strict):
     """A named experiment: base models x entries x benchmarks x prompts x seeds."""
 
@@ -88,6 +95,7 @@ class Suite(Strict):
     files: list[str] = Field(description="files of `config/methods/`, by name; their entries are the rows")
     ablations: list[str] = Field([], description="ablations that are part of `all`; the others are built on demand")
     reference: Name | None = Field(None, description="entry that the table of paired differences compares with")
+    contrast: Contrast | None = Field(None, description="a table of a difference of differences")
     benchmarks: dict[Name, SerializeAsAny[Settings]] = Field(
         min_length=1,
         description="by name, each with its settings; ablations, differences and plots are about the first one",
@@ -119,7 +127,7 @@ class Suite(Strict):
     def tables(self) -> list[str]:
         """Names of the tables, in the order of the report: those of the benchmarks, differences, costs."""
         own = [table for name, said in self.benchmarks.items() for table in BENCHMARKS.get(name).tables(said)]
-        return [*own, *(["differences"] if self.reference else []), "cost"]
+        return [*own, *["differences"] * bool(self.reference), *["contrast"] * bool(self.contrast), "cost"]
 
 
 def _settings_of(name: str, said: Any) -> Any:

@@ -25,6 +25,7 @@ rule tables:
         entries=list(EXPERIMENT.entries),
         benchmarks=said_of(*SUITE.benchmarks),
         reference=SUITE.reference,
+        contrast=SUITE.contrast.model_dump() if SUITE.contrast else None,
         resamples=CONFIG.bootstrap,
         code=code_digest("eval.tables"),
     script:

@@ -10,6 +10,7 @@ from chosen import benchmarks
 
 from eval import records, scores, tables
 from eval.benchmark import Sheet
+from eval.contrast import contrast
 
 params, folder = snakemake.params, Path(snakemake.output[0]).parent
 table, facts = scores.read(snakemake.input.scores), records.read(snakemake.input.videos)
@@ -19,13 +20,17 @@ sheet = Sheet(params.title, params.note, printed=printed, **common)
 
 chosen = list(benchmarks(params.benchmarks))
 found = [make(table, facts, sheet) for one, settings in chosen for make in one.tables(settings).values()]
+main, settings = chosen[0]
+own, columns = main.own(table, settings), main.board(settings)
+noted = dict(notes=[params.note], resamples=params.resamples)
 if params.reference:
-    main, settings = chosen[0]
-    own, title = main.own(table, settings), f"{params.title}: paired differences"
-    columns = main.board(settings)
+    title = f"{params.title}: paired differences"
     found.append(
-        tables.differences("differences", title, own, facts, params.reference, columns, notes=[params.note], **common)
+        tables.differences("differences", title, own, facts, params.reference, columns, params.entries, **noted)
     )
-found.append(tables.cost(facts, notes=[params.note], **common))
+if params.contrast:
+    title = f"{params.title}: difference of differences"
+    found.append(contrast("contrast", title, own, facts, columns=columns, **params.contrast, **noted))
+found.append(tables.cost(facts, params.entries, **noted))
 for one in found:
     tables.write(one, folder)
