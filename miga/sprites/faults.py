@@ -54,7 +54,11 @@ def others(drawn: Sequence[world.Scene], frames: int, seed: int = SEED) -> dict[
 
 
 def videos(
-    count: int = SCENES, frames: int = FRAMES, strength: float = 1.0, seed: int = SEED
+    count: int = SCENES,
+    frames: int = FRAMES,
+    strength: float = 1.0,
+    seed: int = SEED,
+    faults: Sequence[str] = tuple(FAULTS),
 ) -> Iterator[tuple[str, int, str, Video]]:
     """(fault, scene, prompt, frames) of every rendered scene, sound (fault "") and with each fault."""
     drawn = scenes(count, seed)
@@ -62,7 +66,7 @@ def videos(
     for number, scene in enumerate(drawn):
         prompt = world.caption(scene)
         yield "", number, prompt, sound[number]
-        for fault in FAULTS:
+        for fault in faults:
             other = second[fault][number].numpy() if fault in second else None
             yield fault, number, prompt, degrade(sound[number], fault, strength, seed + number, other)
 
