@@ -34,8 +34,6 @@ class Metric:
     ranked: bool = True  # False: more is neither better nor worse
     of: tuple[str, ...] = ()  # a derived metric: the plain mean of the means of these
     cost: str = "no network"  # what a video costs beyond being decoded; operations at 320x512 pixels
-    sees: tuple[str, ...] = ()  # faults (`eval/degrade.py`) that make it worse, as the matrix of rendered sprites says
-    rewards: tuple[str, ...] = ()  # faults that make it better; it is blind to the others
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -192,8 +190,6 @@ def _over_time(metric: Metric, operator: str) -> Metric:
         higher_is_better=worse < 0,
         of=(),
         ranked=True,
-        sees=(),
-        rewards=(),
     )
 
 

@@ -175,8 +175,8 @@ def test_metrics_are_listed_with_what_they_see(capsys):
     assert cli.main(["metrics", "--json"]) == 0
     found = {card["name"]: card for card in json.loads(capsys.readouterr().out)}
     assert {"subject_consistency", "repetition", "imaging_quality", "prompt_fidelity"} <= found.keys()
-    assert "loop" in found["repetition"]["sees"] and "blur" in found["repetition"]["blind"]
-    assert "freeze" in found["temporal_flickering"]["rewards"]
+    assert found["repetition"]["faults"]["loop"] == "sees" and found["repetition"]["faults"]["blur"] == "blind"
+    assert found["temporal_flickering"]["faults"]["freeze"] == "rewards" and not found["aesthetic_quality"]["faults"]
     assert cli.main(["metrics", "repetitoin"]) == 2 and "repetition" in capsys.readouterr().err
 
 
