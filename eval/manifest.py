@@ -20,6 +20,7 @@ import pandas as pd
 
 from eval import leaderboard, tables, video
 from eval.cards import known_card
+from eval.files import write_json
 from eval.narrlv.table import table2
 from eval.scores import read, read_sidecars
 from eval.statistics import RESAMPLES
@@ -59,7 +60,7 @@ def build(
 
 
 def write(manifest: Mapping[str, Any], path: str | Path) -> None:
-    Path(path).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(path, manifest, sort_keys=True)
 
 
 def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, str]]:
@@ -132,17 +133,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def frames_digest(path: str | Path) -> str:
-    """sha256 of the frame size and the decoded RGB frames: the container and its metadata do not count."""
-    digest, size = hashlib.sha256(), None
-    for chunk in video.chunks(path):
-        if size is None:
-            size = tuple(chunk.shape[1:])
-            digest.update(repr(size).encode())
-        digest.update(chunk.numpy())
-    return digest.hexdigest()
-
-
 def _checked(what: object, check: Callable[[], str]) -> tuple[str, bool, str]:
     try:
         problem = check()
@@ -156,7 +146,7 @@ def _check_video(sidecar: Path) -> str:
     missing = [name for name in ("frames_sha256", "frames") if name not in fact]
     if missing:
         return f"its sidecar does not say {', '.join(missing)}"
-    same = frames_digest(sidecar.with_suffix(".mp4")) == fact["frames_sha256"]
+    same = video.frames_digest(sidecar.with_suffix(".mp4")) == fact["frames_sha256"]
     return "" if same else "its frames are not those that its sidecar describes"
 
 

@@ -338,7 +338,7 @@ def levels(scores, facts, path: str | Path, entries=None) -> list[Path]:
 
 
 def lengths(scores, facts, path: str | Path, entries, measured: pd.DataFrame) -> list[Path]:
-    """Peak memory and seconds a frame against length: flat where a method streams.
+    """Peak memory and seconds per frame against length: flat where a method streams.
 
     A row of `measured` is one video (`miga.experiment.measure`): base, entry, frames, memory, seconds. One without
     numbers did not fit into memory; the legend says at which lengths.

@@ -28,6 +28,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from eval.files import replacing
+
 FORMAT = 2
 
 
@@ -133,13 +135,10 @@ def skip(generation: Iterator[Tensor], count: int) -> Iterator[Tensor]:
 
 def save(path: Path | str, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; a reader sees the old file or the new one, never a part."""
-    path = Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with open(partial, "wb") as file:
+    with replacing(path) as partial, open(partial, "wb") as file:
         torch.save({"format": FORMAT, **vars(checkpoint)}, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def load(path: Path | str, identity: dict[str, Any], device: torch.device | None = None) -> Checkpoint | None:

@@ -19,7 +19,7 @@ class Trace:
         self.events.setdefault(kind, []).append(facts)
 
     def sweep(self, stage: str, queue: LatentQueue, plan: Sequence[Window]) -> None:
-        """Told of every sweep before it runs. Counts windows by the noise levels that they read: a few rows, however
+        """Called before every sweep. Counts windows by the noise levels that they read: a few rows, however
         long the video."""
         rows = self.events.setdefault("levels", [])
         for window in plan:

@@ -173,7 +173,7 @@ def count(model: Blank, method: Method, parameters: MethodConfig, latents: int) 
 
 
 def measured(folder: Path) -> float | None:
-    """Seconds a call of the videos below a folder; None where there are none."""
+    """Seconds per call of the videos below a folder; None where there are none."""
     sidecars = [json.loads(path.read_text()) for path in folder.glob("*/*/seed-*.json")]
     calls = sum(sidecar["model_calls"] for sidecar in sidecars)
     return sum(sidecar["wall_seconds"] for sidecar in sidecars) / calls if calls else None
