@@ -35,8 +35,6 @@ class Metric:
         video and the numbers per frame or pair that it is made of. `NotDefined` where there is none.
         A metric without a formula is computed by the benchmark that it belongs to, or is derived.
     cost: what a video costs beyond being decoded; operations at 320x512 pixels.
-    sees, rewards: faults (`eval/degrade.py`) that make it worse, and that make it better, as the matrix of rendered
-        sprites says; it is blind to the others.
     """
 
     name: str
@@ -55,8 +53,6 @@ class Metric:
     ranked: bool = True  # False: more is neither better nor worse
     of: tuple[str, ...] = ()  # a derived metric: the plain mean of the means of these
     cost: str = "no network"
-    sees: tuple[str, ...] = ()
-    rewards: tuple[str, ...] = ()
     part: str | Callable[[Any], Any] | None = None
     formula: Callable[[Any], tuple[float, list[float]]] | None = None
 
@@ -107,8 +103,6 @@ def _over_time(metric: Metric, operator: str) -> Metric:
         higher_is_better=worse < 0,
         of=(),
         ranked=True,
-        sees=(),
-        rewards=(),
         part=None,
         formula=None,
     )

@@ -16,6 +16,7 @@ from eval.metric import ROUNDING, known_card
 Severity = Literal["error", "warning", "note"]
 
 MISSING_SHARE = 0.1  # of a metric's videos: more missing values than that is an error
+FIRST = 3  # findings of a kind that are shown at once
 FEW_PROMPTS = 8  # fewer make an interval rough
 FROZEN_SHARE = 0.1  # of the native clip's motion: less than that is a picture rather than a video
 
@@ -41,11 +42,33 @@ def verdict(findings: list[Finding]) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Group:
+    """Findings of one kind: how many there are, and the first of them."""
+
+    severity: Severity
+    check: str
+    count: int
+    first: tuple[Finding, ...]
+
+
+def groups(findings: list[Finding]) -> list[Group]:
+    """The findings by severity and kind, in their order: a reader sees how many there are, and what they are like."""
+    kinds: dict[tuple[Severity, str], list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault((finding.severity, finding.check), []).append(finding)
+    return [Group(*kind, len(found), tuple(found[:FIRST])) for kind, found in kinds.items()]
+
+
 def write(findings: list[Finding], path: str | Path) -> None:
-    """Write <path> as JSON: {"verdict", "findings"}."""
+    """Write <path> as JSON: {"verdict", "groups", "findings"}."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = {"verdict": verdict(findings), "findings": [asdict(finding) for finding in findings]}
+    data = {
+        "verdict": verdict(findings),
+        "groups": [asdict(group) for group in groups(findings)],
+        "findings": [asdict(finding) for finding in findings],
+    }
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from eval import leaderboard
+from eval.vbench.cards import MAIN
 from miga.commands import main
 from tests.eval.conftest import made_up_facts, made_up_scores
 
@@ -17,7 +18,7 @@ from tests.eval.conftest import made_up_facts, made_up_scores
 def board(tmp_path_factory):
     scores = made_up_scores(3, 1)
     facts = made_up_facts(tmp_path_factory.mktemp("videos"), scores)
-    return leaderboard.build(scores, facts, "2026-01-31", resamples=50)
+    return leaderboard.build(scores, facts, "2026-01-31", MAIN, resamples=50)
 
 
 @pytest.fixture(scope="module")
