@@ -158,7 +158,9 @@ def found(suite: str | Path) -> pd.DataFrame:
 def _decoded(table: pa.Table) -> pd.DataFrame:
     videos = table.replace_schema_metadata(None).to_pandas()
     for name in NESTED:
-        videos[name] = pd.Series([json.loads(v) if v else None for v in videos[name]], videos.index, dtype=object)
+        videos[name] = pd.Series(
+            [json.loads(v) if isinstance(v, str) else None for v in videos[name]], videos.index, dtype=object
+        )
     return videos
 
 
