@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from eval.cards import MEAN3, NARRLV, ROUNDING, Metric, known_card
+from eval.files import write_text
 from eval.scores import KEY as SCORES_KEY
 from eval.statistics import RESAMPLES, estimate
 from eval.tables import MAIN, one_protocol
@@ -105,9 +106,7 @@ def build(
 
 
 def write(board: pd.DataFrame, path: str | Path) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    board.to_csv(path, index=False)
+    write_text(path, board.to_csv(index=False))
 
 
 def read(path: str | Path) -> pd.DataFrame:

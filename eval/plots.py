@@ -24,6 +24,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import stats
 
 from eval.cards import METRICS, OVERALL, Metric, card
+from eval.files import replacing
 from eval.scores import read_trace
 from eval.statistics import CONFIDENCE, SEED, estimate, kaplan_meier
 from eval.tables import MAIN, SECONDS, Table, cost
@@ -395,7 +396,8 @@ def _figure(
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             for target in _written(path):
                 metadata = {"Date": None} if target.suffix == ".svg" else {"Software": None}
-                figure.savefig(target, metadata=metadata)
+                with replacing(target) as partial:
+                    figure.savefig(partial, format=target.suffix[1:], metadata=metadata)
         finally:
             plt.close(figure)
 

@@ -18,6 +18,7 @@ import pandas as pd
 import yaml
 
 from eval.cards import METRICS, OVERALL, VBENCH, Metric
+from eval.files import write_text
 from eval.statistics import RESAMPLES, Estimate, difference, estimate
 
 MAIN = (*(METRICS[name] for name in VBENCH), OVERALL, METRICS["motion"], METRICS["drift"])
@@ -251,7 +252,7 @@ def write(table: Table, folder: str | Path) -> list[Path]:
     }
     paths = [folder / f"{table.name}.{suffix}" for suffix in texts]
     for path, text in zip(paths, texts.values(), strict=True):
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return paths
 
 

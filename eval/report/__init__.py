@@ -17,6 +17,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval.cards import card, of_videos
+from eval.files import write_text
 from eval.scores import read, read_sidecars
 
 FOLDER = Path(__file__).parent
@@ -62,7 +63,7 @@ def write(suite: str | Path, title: str, note: str = "", entries: Sequence[str] 
             summary=_summary(scores),
         )
     )
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 

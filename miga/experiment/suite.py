@@ -24,6 +24,9 @@ RESERVED = {
 }  # fmt: skip
 
 
+SEEDS = 2**63 - 1  # the largest that a table holds
+
+
 class Encoder(Strict):
     """How videos are written: H.264, 8 bit, 4:2:0."""
 
@@ -132,10 +135,16 @@ class Suite(Strict):
     prompts: dict[Name, PromptSet]
     lengths: Lengths | None = Field(None, description="measure memory and time against length; default: do not")
     judge: Judge | None = Field(None, description="needed where prompts are scored by NarrLV")
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, le=SEEDS)]] = Field(min_length=1)
     frames: int = Field(ge=1, description="video frames of each video")
     shard: int = Field(16, ge=1, description="videos that one generation job makes with one loaded model")
     encoder: Encoder = Encoder()
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Suite:
+        if twice := sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1}):
+            raise ValueError(f"seeds: {twice[0]} is there twice")
+        return self
 
 
 class Wandb(Strict):
@@ -165,7 +174,7 @@ class Prompt(BaseModel, extra="allow", frozen=True):
     """A prompt and what its protocol knows about it (extra keys)."""
 
     id: Name
-    prompt: str = Field(min_length=1)
+    prompt: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
     dimensions: list[str] | None = Field(None, description="dimensions of VBench that it belongs to; default: all")
 
     def measures(self, metric: str) -> bool:
