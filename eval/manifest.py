@@ -13,15 +13,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import av
 import pandas as pd
+from pydantic import BaseModel, Field, PositiveInt
 
 from eval import leaderboard, tables, video
 from eval.cards import known_card
 from eval.files import write_json
 from eval.narrlv.table import table2
+from eval.parsing import parse
 from eval.scores import read, read_sidecars
 from eval.statistics import RESAMPLES
 
@@ -70,15 +72,8 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
     skips the decoding); leaderboards and tables, intervals included, against what the scores and sidecars make of them.
     """
     suite = Path(suite)
-    try:
-        manifest = json.loads((suite / "manifest.json").read_text())
-    except FileNotFoundError:
-        raise ValueError(
-            f"{suite}: no manifest.json: give the folder of a finished suite, such as results/sprites"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"{suite}/manifest.json: not a JSON file ({error})") from None
-    for name, digest in manifest["files"].items():
+    claims = read_claims(suite / "manifest.json")
+    for name, digest in claims.files.items():
         path = suite / name
         if not path.is_file():
             yield name, False, "is missing"
@@ -86,9 +81,7 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
             same = file_digest(path) == digest
             yield name, same, "" if same else "is not the file that the manifest describes"
     scores, facts = read(suite / "scores.parquet"), read_sidecars(sorted(suite.glob(SIDECARS)))
-    settings = manifest["config"]
-    resamples = settings.get("config", {}).get("bootstrap", RESAMPLES)
-    reference = settings.get("experiment", {}).get("suite", {}).get("reference")
+    resamples, reference = claims.config.config.bootstrap, claims.config.experiment.suite.reference
     for path in sorted(suite.glob("leaderboard/*.csv")):
         yield _checked(path.relative_to(suite), lambda path=path: _check_board(path, scores, facts, resamples))
     for path in sorted(suite.glob("tables/*.csv")):
@@ -101,6 +94,46 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
             yield _checked(
                 sidecar.with_suffix(".mp4").relative_to(suite), lambda sidecar=sidecar: _check_video(sidecar)
             )
+
+
+class _Suite(BaseModel):
+    reference: str | None = None
+
+
+class _Experiment(BaseModel):
+    suite: _Suite = _Suite()
+
+
+class _Settings(BaseModel):
+    bootstrap: PositiveInt = RESAMPLES
+
+
+class _Config(BaseModel):
+    config: _Settings = _Settings()
+    experiment: _Experiment = _Experiment()
+
+
+class Claims(BaseModel):
+    """What a manifest says that can be checked: files with their sha256, and how intervals were made."""
+
+    files: Annotated[dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]], Field(min_length=1)]
+    config: _Config
+
+
+def read_claims(path: Path) -> Claims:
+    """The claims of a manifest; `ValueError` that says what is wrong with the file."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path.parent}: no manifest.json: give the folder of a finished suite, such as results/sprites"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    claims = parse(Claims, data, str(path))
+    if outside := [name for name in claims.files if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise ValueError(f"{path}: {outside[0]} is outside of the results")
+    return claims
 
 
 def packages() -> dict[str, str]:
