@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from eval.files import write_text
 from eval.metric import ROUNDING, Metric, known_card
 from eval.records import labels_of
 from eval.scores import KEY as SCORES_KEY
@@ -121,9 +122,7 @@ def build(
 
 
 def write(board: pd.DataFrame, path: str | Path) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    board.to_csv(path, index=False)
+    write_text(path, board.to_csv(index=False))
 
 
 def read(path: str | Path) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from eval.vbench.dynamics import pair_scores, step
 from eval.vbench.matching import displacement
 from eval.vbench.metrics import PARTS, Observation, Part, measured, parts_of
 
-SUFFIXES = (".mp4", ".gif", ".webm", ".mkv", ".mov")
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".wmv", ".flv")
 WINDOW = 16  # frames: the native length of the base models that the paper extends
 
 
