@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
+from eval.drift import ABSOLUTE, OPERATORS
 from eval.registry import Registry
 
 ROUNDING = 1e-6  # of values: the cosine of a frame with itself is 1 + 6e-8 in float32, in VBench too
@@ -167,9 +169,32 @@ def card(name: str) -> Metric:
     own = {**METRICS, OVERALL.name: OVERALL, **NARRLV, MEAN3.name: MEAN3}
     if name in own:
         return own[name]
+    metric, _, operator = name.rpartition(".")
+    if metric and operator in OPERATORS:
+        return _over_time(card(metric), operator)
     if name not in PLUGINS.points:
         raise ValueError(f"unknown metric {name!r}: known are {', '.join([*own, *PLUGINS.names()])}")
     return PLUGINS.get(name).card
+
+
+def _over_time(metric: Metric, operator: str) -> Metric:
+    """The card of a drift operator on a metric's series."""
+    worse = 1 if operator.startswith("vde") or operator in ABSOLUTE or metric.higher_is_better else -1
+    span = metric.high - metric.low
+    return replace(
+        metric,
+        name=f"{metric.name}.{operator}",
+        label=f"{metric.label}, {operator}",
+        short=f"{metric.short} {operator}",
+        summary=f"{OPERATORS[operator]} Of: {metric.summary}",
+        low=-span if operator not in ABSOLUTE else 0,
+        high=span if not operator.startswith("vde") else math.inf,
+        higher_is_better=worse < 0,
+        of=(),
+        ranked=True,
+        sees=(),
+        rewards=(),
+    )
 
 
 def known_card(name: str) -> Metric | None:

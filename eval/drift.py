@@ -10,11 +10,14 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 SHARE = 0.15  # Helios: of the series, at each end
 CHUNKS = 10  # LV-Bench
 SECONDS = 5  # Rolling Forcing
+
+ENDS_FIRST = ("first_last_15", "first_last_15_signed", "first_last_5s")
 
 Series = Float[np.ndarray, " n"]
 Span = tuple[int, int]  # [first, end)
@@ -110,6 +113,21 @@ def vde_mean(values: Series) -> float:
     return vde_linear(values) / (count * (count - 1) / 2) if count > 1 else 0.0
 
 
+def derived(scores: pd.DataFrame, fps: Callable[[pd.Series], float], names: Sequence[str] = ENDS_FIRST) -> pd.DataFrame:
+    """Rows of the long table for operators on the series of its rows, as metrics "<metric>.<operator>".
+
+    fps: of a row's video. Rows without a series, and operators that are not defined for one, give a row with a reason.
+    """
+    rows = []
+    for _, row in scores.iterrows():
+        for name in names:
+            series = row["series"]
+            value = None if series is None else of_series(name, series, fps(row))
+            reason = row["reason"] or f"{name} is not defined for this series" if value is None else None
+            rows.append({**row, "metric": f"{row['metric']}.{name}", "value": value, "reason": reason, "series": None})
+    return pd.DataFrame(rows, columns=scores.columns)
+
+
 def of_series(name: str, series: Sequence[float], fps: float) -> float | None:
     """One rule by its name on a per-frame series; None where it is not defined for it."""
     values = np.asarray(series, np.float64)
@@ -123,4 +141,12 @@ def of_series(name: str, series: Sequence[float], fps: float) -> float | None:
 
 ENDS = {"first_last_15": first_last_15, "first_last_15_signed": first_last_15_signed}
 VDE = {"vde_linear": vde_linear, "vde_log": vde_log, "vde_mean": vde_mean}
-OPERATORS = ("first_last_5s", *ENDS, *VDE)
+OPERATORS = {  # what a reader of a table must know about each
+    "first_last_5s": "Mean of the first five seconds minus mean of the last five (Rolling Forcing).",
+    "first_last_15": "Size of the difference between the means of the first and of the last 15 % (Helios).",
+    "first_last_15_signed": "Mean of the first 15 % minus mean of the last 15 %.",
+    "vde_linear": "Relative change of nine chunks against the first, early chunks weighing most (LV-Bench).",
+    "vde_log": "The same with logarithmic weights, the last chunk weighing nothing (LV-Bench).",
+    "vde_mean": "vde_linear divided by the sum of its weights.",
+}
+ABSOLUTE = ("first_last_15", *VDE)  # never negative where the series is not

@@ -23,9 +23,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import stats
 
-from eval.cards import METRICS, OVERALL, Metric
+from eval.cards import METRICS, OVERALL, Metric, card
 from eval.scores import read_trace
-from eval.statistics import CONFIDENCE, SEED, estimate
+from eval.statistics import CONFIDENCE, SEED, estimate, kaplan_meier
 from eval.tables import MAIN, SECONDS, Table, cost
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -34,6 +34,7 @@ MARKERS = "osD^vPX*<>h"  # as many as share no divisor with the colours: pairs r
 CONTROL_COLOURS = ("#8a8a8a", "#b0b0b0", "#6a6a6a", "#c4c4c4")
 CONTROL_MARKERS = "osD^"  # hollow
 DASHES = ((None, None), (5, 1.5), (2, 1.2), (6, 1.5, 1.5, 1.5), (8, 2), (1, 1), (4, 1, 1, 1), (3, 3))
+SEEN = 3.0  # deviations of harm: the darkest colour of the matrix of faults
 CONTROL_DASHES = ((1, 1), (1, 2.5), (3, 2, 1, 2), (6, 3))
 
 
@@ -107,6 +108,84 @@ def drift(scores, facts, path: str | Path, entries=None) -> list[Path]:
         axes[0][0].set_ylabel("similarity to the first window")
         _legend(axes[0])
         figure.subplots_adjust(wspace=0.08)
+    return _written(path)
+
+
+def survival(scores, facts, path: str | Path, entries=None, metric: str = "identity") -> list[Path]:
+    """Share of videos that have not lost their subject yet (Kaplan and Meier), against time.
+
+    metric: its value is the share of the video until the loss, 1 where there is none.
+    """
+
+    def curve(part: pd.DataFrame) -> np.ndarray:
+        lived = np.rint(part["value"] * part["frames"]).astype(int)
+        deaths = [None if value == 1 else int(end) for value, end in zip(part["value"], lived, strict=True)]
+        return kaplan_meier(deaths, part["frames"].tolist())
+
+    ylabel = "share that keeps its subject"
+    return _against_time(scores, facts, path, entries, metric, curve, ylabel)
+
+
+def lags(scores, facts, path: str | Path, entries=None) -> list[Path]:
+    """Mean cosine of subject features against their distance, 1, 2, 4, .. frames: to look at beside drift."""
+
+    def curve(part: pd.DataFrame) -> np.ndarray:
+        shortest = min(map(len, part["series"]))
+        return np.mean([series[:shortest] for series in part["series"]], axis=0)
+
+    return _against_time(scores, facts, path, entries, "lag_mean", curve, "mean similarity", doubling=True)
+
+
+def _against_time(scores, facts, path, entries, metric, curve, ylabel, doubling: bool = False) -> list[Path]:
+    """A panel per base model, a curve per entry, made of its rows of one metric."""
+    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
+    with _figure(path, 1, len(bases), width=4.2 * len(bases) + 1.3, height=3.0, share_y=True) as (figure, axes):
+        for base, axis in zip(bases, axes[0], strict=True):
+            rates = facts.loc[facts["base"] == base, "fps"].unique()
+            fps = rates[0] if len(rates) == 1 and not doubling else None
+            for entry, look in drawn.items():
+                own = (scores["base"] == base) & (scores["entry"] == entry) & (scores["metric"] == metric)
+                part = scores[own & scores["value"].notna()]
+                if len(part):
+                    found = curve(part)
+                    time = 2 ** np.arange(len(found)) if doubling else np.arange(len(found)) / (fps or 1)
+                    axis.plot(time, found, color=look.colour, dashes=look.dashes, label=look.label)
+            if doubling:
+                axis.set_xscale("log", base=2)
+            axis.set_xlabel("frames apart" if doubling else "time (s)" if fps else "frame")
+            axis.set_title(base)
+        axes[0][0].set_ylabel(ylabel)
+        _legend(axes[0])
+        figure.subplots_adjust(wspace=0.08)
+    return _written(path)
+
+
+def faults(matrix: pd.DataFrame, path: str | Path) -> list[Path]:
+    """Which metric sees which fault: a cell per pair, its colour the effect, its word what the metric makes of it.
+
+    matrix: as `sensitivity.matrix` returns it, in the order in which rows and columns are drawn.
+    """
+    metrics, names = (list(dict.fromkeys(matrix[column])) for column in ("metric", "fault"))
+    table = matrix.pivot(index="metric", columns="fault").reindex(index=metrics)
+    with _figure(path, 1, 1, width=0.62 * len(names) + 2.4, height=0.3 * len(metrics) + 1.0) as (figure, axes):
+        axis = axes[0][0]
+        shown = axis.imshow(table["effect"][names], cmap="RdBu", vmin=-SEEN, vmax=SEEN, aspect="auto")
+        for y, metric in enumerate(metrics):
+            for x, fault in enumerate(names):
+                effect, verdict = table["effect"].loc[metric, fault], table["verdict"].loc[metric, fault]
+                if not pd.isna(effect):
+                    strong = abs(effect) > 0.7 * SEEN
+                    weight = "normal" if verdict == "blind" else "bold"
+                    word = f"{effect:+.1f}".replace("-", "−") + ("" if verdict == "blind" else f"\n{verdict}")
+                    colour = "white" if strong else "#999999" if verdict == "blind" else "black"
+                    axis.text(x, y, word, ha="center", va="center", fontsize=6, color=colour, weight=weight)
+        axis.set_xticks(range(len(names)), names, rotation=35, ha="left")
+        axis.set_yticks(range(len(metrics)), [card(metric).label for metric in metrics])
+        axis.tick_params(length=0, labeltop=True, labelbottom=False, top=False, bottom=False)
+        axis.grid(False)
+        figure.colorbar(
+            shown, ax=axis, label="harm in deviations (red: better with the fault)", fraction=0.03, pad=0.01
+        )
     return _written(path)
 
 

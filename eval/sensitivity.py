@@ -1,12 +1,18 @@
-"""Which metric sees which fault: the same videos without and with it, scored alike."""
+"""Which metric sees which fault: the same videos without and with it, scored alike.
+
+A metric is two-sided where more is neither better nor worse (motion): its card's direction names what counts as worse.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
+
+from eval.cards import Metric, card
 
 TIE = 1e-9  # a difference of values up to this is none
 LARGEST = 10.0  # effect
@@ -56,6 +62,22 @@ def effect(
     drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
     low, high = np.quantile(_ratio(harm[drawn], pairs[:, drawn]), (0.025, 0.975))
     return Effect(float(accuracy), float(_ratio(harm, pairs)), float(low), float(high), count)
+
+
+def matrix(scores: pd.DataFrame, card_of: Callable[[str], Metric] = card, resamples: int = RESAMPLES) -> pd.DataFrame:
+    """A row per fault and metric: accuracy, effect, low, high, n, verdict.
+
+    scores: columns fault (empty for the sound video), video, metric, value. Videos without a value on either side do
+    not count; where fewer than two are left there is no row.
+    """
+    sound = scores[scores["fault"] == ""]
+    rows = []
+    for (fault, metric), part in scores[scores["fault"] != ""].groupby(["fault", "metric"], sort=False):
+        pairs = sound[sound["metric"] == metric].merge(part, on="video").dropna(subset=["value_x", "value_y"])
+        if len(pairs) > 1:
+            found = effect(pairs["value_x"], pairs["value_y"], card_of(metric).higher_is_better, resamples)
+            rows.append({"fault": fault, "metric": metric, **found._asdict(), "verdict": found.verdict})
+    return pd.DataFrame(rows, columns=["fault", "metric", *Effect._fields, "verdict"])
 
 
 def _ratio(harm: Float[np.ndarray, "... n"], pairs: Float[np.ndarray, "2 ... n"]) -> np.ndarray:

@@ -21,12 +21,6 @@ class ToyDecoder(Decoder):
         frames = (latents.sigmoid() * 255).round().to(torch.uint8)
         return frames.repeat_interleave(8, 2).repeat_interleave(8, 3).permute(0, 2, 3, 1)
 
-    def state(self):
-        return {}
-
-    def restore(self, state):
-        pass
-
 
 class ToyModel(BaseModel):
     """Predicts epsilon as a smooth function of the latents, their mean over the window, the level and the prompt."""

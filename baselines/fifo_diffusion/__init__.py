@@ -13,10 +13,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from miga.engine.base_model import Text
+from miga.engine.base_model import BaseModel, Text
+from miga.engine.checkpoint import Stream
 from miga.engine.diagonal import Diagonal
 from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.noise import Noise
+from miga.engine.queue import LatentQueue
 from miga.engine.sweep import Context
+from miga.engine.trace import Trace
+from miga.engine.windows import Window
 
 
 class FifoDiffusion(MethodConfig):
@@ -44,8 +49,15 @@ class FifoDiffusion(MethodConfig):
     batch: int | None = Field(None, ge=1, description="windows in one call of the denoiser; default: by latent size")
 
 
-def generate(model, texts, num_latents, config, noise, trace):
-    """Latents one a time, without end where `num_latents` is None."""
+def generate(
+    model: BaseModel,
+    texts: Sequence[Text],
+    num_latents: int | None,
+    config: FifoDiffusion,
+    noise: Noise,
+    trace: Trace,
+) -> Stream:
+    """Latents one at a time, without end where `num_latents` is None."""
     if config.partitions:
         model = model.with_levels(config.partitions * model.window)
     drop = max(model.solver.num_levels - model.window, 0) if config.drop_first is None else config.drop_first
@@ -55,13 +67,14 @@ def generate(model, texts, num_latents, config, noise, trace):
     def prompt_of(frame: int) -> Text:
         return texts[min(bisect_right(ends, frame - drop), len(texts) - 1)]
 
-    def texts_of(queue, iteration, plan) -> Sequence[Text]:
+    def texts_of(queue: LatentQueue, iteration: int, plan: Sequence[Window]) -> Sequence[Text]:
         if config.prompt_switch == "emit":
             return [prompt_of(iteration)] * len(plan)
         return [prompt_of(int(queue.ids[window.steps[-1]])) for window in plan]
 
-    several = len(texts) > 1
-    return Diagonal(context, config.lookahead, num_latents, drop, texts_of=texts_of if several else None)
+    last = None if num_latents is None else drop + num_latents
+    queue = Diagonal(context, config.lookahead, last, texts_of=texts_of if len(texts) > 1 else None)
+    return Stream((latent for latent in queue.emissions() if queue.iteration > drop), queue=queue)
 
 
 def prompt_ends(texts: Sequence[Text], num_latents: int | None, lengths: Sequence[int] | None) -> list[int]:

@@ -6,76 +6,29 @@ noises that it tries are in `baselines.scalingnoise.proposals`.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
 
-from pydantic import Field, field_validator
-
-from baselines.scalingnoise.proposals import PROPOSALS
+from baselines.scalingnoise.config import ScalingNoise
 from baselines.scalingnoise.search import BeamSearch
-from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.base_model import BaseModel, Text
+from miga.engine.checkpoint import Stream
+from miga.engine.method import Card, Method
+from miga.engine.noise import Noise
 from miga.engine.sweep import Context
+from miga.engine.trace import Trace
 
 
-class ScalingNoise(MethodConfig):
-    """Parameters of ScalingNoise; defaults are the original code's, quirks included."""
-
-    candidates: int = Field(
-        3, ge=1, description="noises that each beam tries for each new frame (the original's script: 5)"
-    )
-    beams: int = Field(2, ge=1, description="parallel queues (the original's script: 3)")
-    explore: float = Field(
-        0.2, ge=0, le=1, description="how often each beam goes on with its own best tail instead of the best of all"
-    )
-    proposals: tuple[str, ...] = Field(
-        ("fresh", "renoise", "low_frequencies", "mixture"),
-        min_length=1,
-        description=f"where candidate noises come from, each equally likely: {', '.join(PROPOSALS)}",
-    )
-    reward: Literal["last_cos", "subject_consistency"] = Field(
-        "last_cos", description="likeness of the newest frame to the anchor, or VBench's measure over the whole window"
-    )
-    anchor: Literal["shared_latest", "own_latest", "first"] = Field(
-        "shared_latest",
-        description="what candidates are compared with: the latest frame of any beam (the original), the beam's own "
-        "latest frame, or the first frame of all",
-    )
-    explore_pairing: Literal["reference", "consistent"] = Field(
-        "reference",
-        description="exploring puts tails behind the frames of the best beams (the original), or each behind its own",
-    )
-    prestep: Literal["nocfg", "cfg", "off"] = Field(
-        "nocfg", description="a first iteration without search: without guidance (the original), with it, or none"
-    )
-    partitions: int | None = Field(
-        None, ge=1, description="n: noise levels are n windows; default: the model's own levels"
-    )
-    guidance_scale: float | None = Field(None, description="classifier-free guidance; default: the model's")
-    latent_rescale: bool = Field(False, description="apply the model's dynamic rescale in the queue (the original: no)")
-    drop_first: int | None = Field(
-        None,
-        ge=0,
-        description="frames discarded at first; default: levels - window, the remakes of the first base frame, "
-        "and the pre-step's",
-    )
-    batch: int | None = Field(None, ge=1, description="windows in one call of the denoiser; default: by latent size")
-
-    @field_validator("proposals")
-    @classmethod
-    def known(cls, proposals: tuple[str, ...]) -> tuple[str, ...]:
-        for name in proposals:
-            if name not in PROPOSALS:
-                raise ValueError(f"unknown proposal {name!r}: known are {', '.join(PROPOSALS)}")
-        return proposals
-
-
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int | None, config: ScalingNoise, noise: Noise, trace: Trace
+) -> Stream:
     """Latents as soon as all beams agree on them, without end where `num_latents` is None."""
     if config.partitions:
         model = model.with_levels(config.partitions * model.window)
     remakes = max(model.solver.num_levels - model.window, 0) + (config.prestep != "off")
     drop = remakes if config.drop_first is None else config.drop_first
     context = Context(model, texts[0], noise, trace, config.batch, config.guidance_scale, config.latent_rescale)
-    return BeamSearch(context, config, num_latents, drop)
+    search = BeamSearch(context, config, num_latents, drop)
+    return Stream(search.latents(), search=search)
 
 
 METHOD = Method(

@@ -7,24 +7,22 @@ step, is compared with the last finished one, and the best (beam, candidate) pai
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from baselines.scalingnoise.config import ScalingNoise
 from baselines.scalingnoise.proposals import PROPOSALS, Source
-from miga.engine.checkpoint import Stream
+from miga.engine.checkpoint import Part
 from miga.engine.diagonal import STAGE, warm_start
 from miga.engine.queue import LatentQueue
 from miga.engine.sampling import sample_clip
 from miga.engine.sweep import Context, Lane, advance, sweep
 from miga.engine.windows import Window, diagonal, lookahead_prefix
-
-if TYPE_CHECKING:
-    from baselines.scalingnoise import ScalingNoise
 
 
 @dataclass
@@ -43,6 +41,9 @@ class Beam:
     pending: list[tuple[int, Float[Tensor, "c h w"]]]
 
 
+torch.serialization.add_safe_globals([Beam])  # checkpoints hold beams
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A tail window after its step, with the clean frames predicted on the way."""
@@ -51,11 +52,13 @@ class Candidate:
     clean: Float[Tensor, "f c h w"]
 
 
-class BeamSearch(Stream):
-    """Latents of a video; a frame leaves when it is part of all beams, and with the last one all of the best beam's.
+class BeamSearch(Part):
+    """The beams of a video; a frame leaves when it is part of all beams, and with the last one all of the best beam's.
 
     How long a frame waits for that is up to the search: a few iterations, as all beams soon descend from one of them.
     """
+
+    saved = ("iteration", "finished", "settled", "beams")
 
     def __init__(self, context: Context, config: ScalingNoise, num_latents: int | None, drop: int) -> None:
         model = context.model
@@ -74,17 +77,17 @@ class BeamSearch(Stream):
         self.iteration = self.finished = self.settled = 0
         self.beams: list[Beam] | None = None
 
-    def __next__(self) -> Float[Tensor, "f c h w"]:
+    def latents(self) -> Iterator[Float[Tensor, "f c h w"]]:
+        """Iteration after iteration; frames leave as soon as no later choice can change them."""
         if self.beams is None:
             context = self.context
             self.start(sample_clip(context.model, context.text, context.noise, guidance_scale=context.guidance_scale))
         while self.settled != self.last:
             frames = self.settle()
             if len(frames):
-                return frames
-            if self.finished != self.last:
+                yield frames
+            elif self.finished != self.last:
                 self.iterate()
-        raise StopIteration
 
     def start(self, base: Float[Tensor, "f c h w"]) -> None:
         """Equal beams from the base model's own clip. In the original they first make one step together, unguided."""
@@ -128,19 +131,18 @@ class BeamSearch(Stream):
         self.finished += 1
 
     def sweep(self) -> list[list[Candidate]]:
-        """Step all frames of all beams; the candidates of each beam. Beams share calls of the denoiser."""
-        numbers, ordered = range(len(self.beams)), self.context.noise.ordered
-        candidates = []
-        for group in [[number] for number in numbers] if ordered else [numbers]:
-            lanes = [self.lanes(number) for number in group]
-            flat = [lane for row in lanes for lane in row]
-            for lane in flat:
-                self.context.trace.sweep(lane.stage, lane.queue, lane.plan)
-            steps = iter(advance(self.context, flat))
-            for row in lanes:
-                *tails, _ = [Candidate(lane.queue, next(steps).clean) for lane in row]
-                candidates.append(tails)
-        return candidates
+        """Step all frames of all beams; the candidates of each beam."""
+        return self.step(range(len(self.beams)))
+
+    def step(self, numbers: Iterable[int]) -> list[list[Candidate]]:
+        """Step all frames of some beams, which share calls of the denoiser; the candidates of each."""
+        rows = [self.lanes(number) for number in numbers]
+        flat = [lane for row in rows for lane in row]
+        for lane in flat:
+            self.context.trace.sweep(lane.stage, lane.queue, lane.plan)
+        steps = iter(advance(self.context, flat))
+        stepped = [[Candidate(lane.queue, next(steps).clean) for lane in row] for row in rows]
+        return [tails for *tails, _ in stepped]
 
     def lanes(self, number: int) -> list[Lane]:
         """The tail window of a beam with each candidate noise for its newest frame, then its other windows."""
@@ -201,25 +203,6 @@ class BeamSearch(Stream):
             del beam.pending[:count]
         self.settled += count
         return torch.stack(frames) if frames else torch.empty(0)
-
-    def state(self):
-        beams = [
-            dict(queue=beam.queue.state(), anchor=beam.anchor, pending=[list(frame) for frame in beam.pending])
-            for beam in self.beams
-        ]
-        return dict(iteration=self.iteration, finished=self.finished, settled=self.settled, beams=beams)
-
-    def restore(self, state):
-        device = self.context.model.device
-        self.iteration, self.finished, self.settled = (state[name] for name in ("iteration", "finished", "settled"))
-        self.beams = [
-            Beam(
-                LatentQueue.restore(beam["queue"], device),
-                beam["anchor"].to(device),
-                [(origin, latent.to(device)) for origin, latent in beam["pending"]],
-            )
-            for beam in state["beams"]
-        ]
 
 
 def purpose(kind: str, beam: int, candidate: int = 0) -> str:

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.narrlv.judges import Frames, Judge, JudgeError
+from eval.narrlv.judges.contract import Frames, Judge, JudgeError
+from eval.narrlv.speech import spoken
 from eval.narrlv.suite import FIRST_FRAME, Item, write_json
 from eval.video import VideoError, chunks, facts
 
@@ -33,6 +34,13 @@ class Settings:
     frames: int = 10
     votes: int = 5
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.votes < 1 or not 0 <= self.seed < 2**62:
+            raise ValueError(
+                f"a judge needs at least one frame, one vote and a seed of 0 to 2**62: not {self.frames} frames, "
+                f"{self.votes} votes, seed {self.seed}"
+            )
 
 
 PROTOCOL = Settings()
@@ -66,29 +74,44 @@ class Answered:
 
 
 class Cache:
-    """Votes by key, a small file each: safe for several processes, and half a file is never seen."""
+    """Votes by key, a small file each: safe for several processes, and half a file is never seen.
+
+    left_out: settings that judges left out of what their protocol says, for any of the votes that went through here.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self.left_out: set[str] = set()
 
     def get(self, key: str) -> list[str]:
+        """The votes that have a text."""
         try:
-            votes = json.loads(self._path(key).read_text())["votes"]
-        except (OSError, ValueError, KeyError, TypeError):
+            record = json.loads(self._path(key).read_text())
+            votes, left_out = (
+                [spoken(vote) for vote in record["votes"]],
+                [str(name) for name in record.get("left_out", [])],
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return []
-        return votes if isinstance(votes, list) and all(isinstance(vote, str) for vote in votes) else []
+        self.left_out.update(left_out)
+        return [vote for vote in votes if vote]
 
-    def put(self, key: str, votes: Sequence[str], **facts: Any) -> None:
+    def put(self, key: str, votes: Sequence[str], left_out: Sequence[str] = (), **facts: Any) -> None:
         """Keep the votes, with facts for whoever reads the file."""
-        write_json(self._path(key), {**facts, "votes": list(votes)})
+        self.left_out.update(left_out)
+        write_json(self._path(key), {**facts, **({"left_out": [*left_out]} if left_out else {}), "votes": list(votes)})
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
 
 
-def column(judge: Judge, settings: Settings) -> str:
-    """The protocol's short name: part of every score's name, another one for whatever may change a vote."""
-    everything = _digest({**judge.protocol, "frames": settings.frames, "votes": settings.votes, "seed": settings.seed})
+def column(judge: Judge, settings: Settings, left_out: Iterable[str] = ()) -> str:
+    """The protocol's short name: part of every score's name, another one for whatever may change a vote.
+
+    left_out: what the judge did without of its protocol (`Cache.left_out`).
+    """
+    asked = {**judge.protocol, "frames": settings.frames, "votes": settings.votes, "seed": settings.seed}
+    everything = _digest({**asked, **dict.fromkeys(left_out)})
     return f"{judge.protocol['judge']}-{everything[:6]}"
 
 
@@ -166,7 +189,10 @@ class Seen:
 
 
 def ask_cached(judge: Judge, cache: Cache, seen: Seen, question: str, votes: int, seed: int) -> list[str]:
-    """Votes from the cache, the missing ones from the judge. `JudgeError` holds all votes that there are."""
+    """Votes from the cache, the missing ones from the judge. `JudgeError` holds all votes that there are.
+
+    A vote is what was said, without what was thought; where nothing was said there is none.
+    """
     key = _digest({"judge": dict(judge.protocol), "frames": seen.digest, "question": question, "seed": seed})
     given = cache.get(key)
     if len(given) >= votes:
@@ -175,9 +201,11 @@ def ask_cached(judge: Judge, cache: Cache, seen: Seen, question: str, votes: int
         new, failure = list(judge.ask(seen.frames, question, votes - len(given), seed + len(given))), None
     except JudgeError as error:
         new, failure = error.votes, error
+    new = [text for text in map(spoken, new) if text]
     given = given + new
     if new:
-        cache.put(key, given, judge=judge.protocol["judge"], question=question)
+        left_out = getattr(judge, "left_out", ())
+        cache.put(key, given, left_out, judge=judge.protocol["judge"], question=question)
     if len(given) < votes:
         reason = str(failure or f"the judge gave {len(given)} of {votes} votes")
         raise JudgeError(reason, given, stop=failure is not None and failure.stop)
@@ -192,6 +220,10 @@ class Patience:
         self.protocol, self.concurrency = judge.protocol, judge.concurrency
         self._in_a_row, self._lost = 0, ""
         self._lock = threading.Lock()
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        return getattr(self.judge, "left_out", ())
 
     def ask(self, frames: Frames, question: str, votes: int, seed: int) -> Sequence[str]:
         if self._lost:

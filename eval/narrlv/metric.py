@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.narrlv.speech import spoken
 from eval.narrlv.suite import (
     ANOMALIES,
     ATTRIBUTES,
@@ -76,11 +78,20 @@ def substring(vote: str) -> bool | None:
     return False if "no" in vote else True if "yes" in vote else None
 
 
+YES = {"yes", "是", "是的", "对", "有", "はい", "예", "네", "да", "نعم"}
+NO = {"no", "否", "不", "不是", "没有", "没", "いいえ", "아니요", "아니오", "нет", "لا"}
+
+
 def strict(vote: str) -> bool | None:
-    """The first word where it is yes or no, else the one of the two words that stands in the vote; both is neither."""
-    words = re.findall(r"\w+", vote.lower())
-    said = {word for word in words[:1] if word in ("yes", "no")} or {word for word in words if word in ("yes", "no")}
-    return said == {"yes"} if len(said) == 1 else None
+    """The first word where it is yes or no, else the one of the two that stands in the vote; both is neither.
+
+    What was thought aloud is not read. Full-width letters are letters, and the other scripts' words words.
+    """
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", spoken(vote)).lower())
+    said = {word in YES for word in words[:1] if word in YES | NO} or {
+        word in YES for word in words if word in YES | NO
+    }
+    return said.pop() if len(said) == 1 else None
 
 
 PARSERS: dict[str, Parser] = {"released": substring, "strict": strict}

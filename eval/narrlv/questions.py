@@ -6,12 +6,13 @@ The result is a suite file in the benchmark's layout: read it, correct it, and i
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from eval.narrlv.answers import NO_FRAMES, Cache, Seen, ask_cached
-from eval.narrlv.judges import Judge, JudgeError, Sampling
+from eval.narrlv.judges.contract import Judge, JudgeError, Sampling
+from eval.narrlv.speech import spoken
 from eval.narrlv.suite import ANOMALIES, FACTORS, FIRST_FRAME, LAYOUT, SCENE, TARGET, Item, read_questions
 
 SAMPLING = Sampling(temperature=0.0, top_p=1.0, repetition_penalty=None, max_tokens=2048, instruction="")
@@ -98,12 +99,10 @@ def _ask(told: Told, judge: Judge, cache: Cache, seed: int) -> tuple[tuple[str, 
 
 def check(answer: str, told: Told) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     """Atoms and questions from a model's answer; `ValueError` says what is wrong with it."""
-    start, end = answer.find("{"), answer.rfind("}")
-    try:
-        data = json.loads(answer[start : end + 1])
-        atoms, questions = data["atoms"], data["questions"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ValueError('the answer must be one JSON object with "atoms" and "questions"') from None
+    data = next((found for found in _objects(spoken(answer)) if found.keys() >= {"atoms", "questions"}), None)
+    if data is None:
+        raise ValueError('the answer must be one JSON object with "atoms" and "questions"')
+    atoms, questions = data["atoms"], data["questions"]
     if not (isinstance(atoms, list) and len(atoms) == told.tna and all(isinstance(atom, str) for atom in atoms)):
         raise ValueError(f'"atoms" must be a list of {told.tna} texts')
     questions = {c: texts for c, texts in read_questions(questions, "questions").items() if texts}
@@ -120,3 +119,16 @@ def check(answer: str, told: Told) -> tuple[tuple[str, ...], dict[str, tuple[str
         if bad := [text for text in texts if "?" not in text or not text.strip().isprintable()]:
             raise ValueError(f"{category}: not a question on one line: {bad[0][:80]!r}")
     return tuple(atoms), questions
+
+
+def _objects(text: str) -> Iterator[dict]:
+    """JSON objects that stand in a text, whatever is around them."""
+    start = text.find("{")
+    while start >= 0:
+        try:
+            found, end = json.JSONDecoder().raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield found
+        start = text.find("{", end)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from eval.cards import NARRLV
 from eval.narrlv.answers import PROTOCOL, Answered, Cache, Settings, Video, answer, column
-from eval.narrlv.judges import Judge
+from eval.narrlv.judges.contract import Judge
 from eval.narrlv.metric import SCORES, score
 from eval.narrlv.suite import Item
 from eval.scores import COLUMNS, IDENTITY
@@ -39,7 +39,7 @@ def score_videos(
         raise ValueError(f"no NarrLV item for the video {unknown[0]}: its prompt id must be an item's id")
     tasks = [Video(name, path, items[sidecar["prompt_id"]]) for name, (sidecar, path) in sidecars.items()]
     answered = list(answer(tasks, judge, cache, settings))
-    protocol = f"narrlv/{variant}/{parser}/{column(judge, settings)}"
+    protocol = f"narrlv/{variant}/{parser}/{column(judge, settings, cache.left_out)}"
     rows = []
     for one in answered:
         sidecar = sidecars[one.video.name][0]

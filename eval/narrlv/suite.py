@@ -20,6 +20,8 @@ from pathlib import Path
 
 import httpx
 
+from eval import web
+
 FACTORS = {
     "scene_attribute": "Scene Attribute",
     "target_attribute": "Main Target Attribute",
@@ -176,7 +178,7 @@ def fetch(folder: str | Path, source: str = SOURCE, timeout: float = 60) -> list
     """
     folder = Path(folder)
     paths = []
-    with httpx.Client(timeout=timeout, follow_redirects=True) as client:
+    with web.client(source, timeout=timeout, follow_redirects=True) as client:
         for line in (Path(__file__).parent / "checksums.txt").read_text().splitlines():
             checksum, name = line.split()
             path = folder / name

@@ -1,22 +1,29 @@
-"""VBench-Long's clips, without its second lossy encoding: a protocol of its own name.
+"""VBench-Long's clips, without its second lossy encoding: protocols of their own names.
 
 A video is cut into clips of two seconds, int(fps) x 2 frames each; the last one reaches back to be full, a video
 shorter than one clip is one clip. Every clip is scored as a video of its own ("in-clip"), and a video's value is the
-mean of its clips. The first frames of the clips, compared like neighbouring frames, give what VBench-Long calls
-clip-to-clip; its published default gives that a weight of zero, so it has rows of its own: <dimension>_clip_to_clip.
+mean of its clips; the mean over all clips of all videos, which papers quote, is `statistics.pooled` of the series. The
+first frames of the clips, compared like neighbouring frames, give what VBench-Long calls clip-to-clip.
 
-Differences from the package, all deliberate: clips are cut from decoded frames and not encoded again, the mean is over
-the clips of each video (the package's grouping makes long videos weigh more), and clip-to-clip uses the protocol's own
-networks, not DINOv2 and DreamSim with their mapping tables.
+Two protocols have the name of VBench-Long. The bare command weighs clip-to-clip by zero: that is "vbench-long" here,
+where it has rows of its own, <dimension>_clip_to_clip, by the protocol's own networks. Every command that VBench's
+README and scripts give weighs both by half (`--dev_flag`): clip-to-clip by DINOv2 (subject) and DreamSim (background),
+mapped to the range of in-clip scores by published tables. `fused` is that rule, for those networks and no others.
+
+Differences from the package, all deliberate: clips are cut from decoded frames and not encoded again, and a video's
+value is the mean of its own clips. The package cuts prompts of some dimensions of its standard suite into ten seconds
+(`seconds`); here clips have two, as for custom videos.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -27,6 +34,38 @@ from eval.vbench.metrics import NotDefined, Observation, consistency, measured, 
 from eval.vbench.score import Backbones, observe, row
 
 SECONDS = 2
+LONG_SECONDS = 10
+LONG = {"human_action", "temporal_style", "overall_consistency", "aesthetic_quality", "imaging_quality"}
+DIMENSIONS = (*VBENCH, "dynamic_degree", "aesthetic_quality", "imaging_quality")  # what it knows of custom videos
+WEIGHT = 0.5  # of in-clip and of clip-to-clip, fused
+MAPPING = json.loads(Path(__file__).with_name("long_mapping.json").read_text())  # clip-to-clip 0, 0.01 .. 1 -> in-clip
+
+
+def seconds(dimensions: Collection[str]) -> int | None:
+    """How long the package's clips of a prompt of these dimensions are in its standard suite; None: it is no prompt."""
+    return max((LONG_SECONDS if name in LONG else SECONDS for name in dimensions), default=None)
+
+
+def spans(frames: int, fps: float, length: int = SECONDS) -> list[tuple[int, int]]:
+    """[first, end) of the clips of `length` seconds; `ValueError` where a clip would have no frame."""
+    size = int(fps) * int(length)
+    if size < 1:
+        raise ValueError(f"clips of {length} s at {fps:g} fps have no frame")
+    if frames <= size:
+        return [(0, frames)]
+    whole = [(start, start + size) for start in range(0, frames - size + 1, size)]
+    return whole if whole[-1][1] == frames else [*whole, (frames - size, frames)]
+
+
+def mapped(clip_to_clip: float, part: str) -> float:
+    """Clip-to-clip consistency (by DINOv2, of the background by DreamSim) in the range of in-clip scores."""
+    return float(np.interp(clip_to_clip, np.linspace(0, 1, len(MAPPING[part])), MAPPING[part]))
+
+
+def fused(in_clip: float, clip_to_clip: float, part: str) -> float:
+    """A clip's value: half its own, half its video's clip-to-clip, mapped; its own alone where that is 0 or missing."""
+    other = mapped(clip_to_clip, part)
+    return WEIGHT * in_clip + (1 - WEIGHT) * other if other else in_clip
 
 
 def clips(

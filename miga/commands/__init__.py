@@ -19,6 +19,11 @@ COMMANDS = {
     "doctor": ("miga.experiment.doctor:doctor", "say what is installed, which suite would run and what is missing"),
     "plan": ("miga.experiment.plan:plan", "estimate what a suite costs before it starts"),
     "score": ("miga.commands.scores:score", "score a folder of videos that anybody made"),
+    "metrics": (
+        "miga.commands.metrics:metrics",
+        "list the metrics: what each sees, what it is blind to, what it costs",
+    ),
+    "degrade": ("miga.commands.metrics:degrade", "give a video one fault, at a strength that you choose"),
     "vbench fetch": ("miga.commands.vbench:fetch", "download the weights of VBench's networks"),
     "vbench check": ("miga.commands.vbench:check", "name every video of a folder that VBench would refuse or misread"),
     "vbench export": ("miga.commands.vbench:export", "write VBench's results files as the zip for its leaderboard"),

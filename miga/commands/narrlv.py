@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json as _json
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from eval.narrlv.judges.contract import RELEASED, Sampling
 from eval.narrlv.metric import score_folder, score_suite
-from eval.narrlv.suite import factor_and_tna, load, read_json, write_suite
+from eval.narrlv.suite import Item, factor_and_tna, load, read_json, write_suite
 from eval.narrlv.suite import fetch as fetch_suites
+from eval.vbench.score import SUFFIXES
+
+if TYPE_CHECKING:
+    from eval.narrlv.answers import Video
+
+
+HEADS = {"unparsable": "unread", "unanswered": "silent"}  # share of votes; questions
 
 
 def metric(
@@ -20,7 +31,7 @@ def metric(
     parser: Literal["released", "strict"] = "released",
     json: bool = False,
 ) -> None:
-    """R_fid, R_cov and R_coh of answers in the released layout, a line a suite.
+    """R_fid, R_cov and R_coh of answers in the released layout, a line per suite.
 
     Args:
         dir: Folder with answers/<suite>.json and, for the released variant, aesthetics/<suite>.json.
@@ -32,9 +43,8 @@ def metric(
     if json:
         print(_json.dumps(scores, indent=1))
         return
-    names = list(next(iter(scores.values())))
     width = max(map(len, scores))
-    print(" " * width, *(f"{name:>10}" for name in names))
+    print(" " * width, *(f"{HEADS.get(name, name):>10}" for name in next(iter(scores.values()))))
     for suite, values in scores.items():
         print(f"{suite:<{width}}", *(f"{value:>10.4f}" if isinstance(value, float) else f"{value:>10}"
                                      for value in values.values()))  # fmt: skip
@@ -61,11 +71,13 @@ def answer(
     seed: int = 0,
     concurrency: int = 8,
     limit: int | None = None,
+    sampling: Sampling = RELEASED,
 ) -> None:
     """Have a server answer the questions about a folder of videos; run again, it asks only what is missing.
 
     Args:
-        videos: Folder with <item id>.mp4, or as published with <suite>/<scene>_<index>_<anything>.mp4.
+        videos: Folder with <item id>.mp4, or as published with <suite>/<scene>_<index>_<anything>.mp4. Where an item
+            has several, such as <item id>_seed1.mp4, each is asked about.
         suites: Folder of suite files (`miga narrlv fetch`).
         out: Where answers/<suite>.json go, for `miga narrlv metric`, and the cache.
         url: An OpenAI-compatible server, such as http://localhost:8000/v1; the key comes from OPENAI_API_KEY.
@@ -75,19 +87,26 @@ def answer(
         seed: Of the votes.
         concurrency: Questions at a time.
         limit: Only the first so many prompts of each suite.
+        sampling: How the model answers; None leaves a setting out, as does a server that refuses it.
     """
     from eval.narrlv import answers, judges
 
-    judge = judges.Server(url, model, concurrency=concurrency)
-    tasks = find_videos(videos, load(suites, limit=limit))
-    found = list(answers.answer(tasks, judge, answers.Cache(out / "cache"), answers.Settings(frames, votes, seed)))
+    settings = answers.Settings(frames, votes, seed)
+    judge = judges.Server(url, model, sampling, concurrency=concurrency)
+    items, cache = load(suites, limit=limit), answers.Cache(out / "cache")
+    tasks, left = find_videos(videos, items)
+    if left:
+        print(f"{len(left)} files are left out, as no item is asked about that they belong to: {some(left)}")
+    if silent := sorted({item.id for item in items} - {task.item.id for task in tasks}):
+        print(f"{len(silent)} of {len(items)} items have no video: {some(silent)}")
+    found = list(answers.answer(tasks, judge, cache, settings))
     answers.write_answers(found, out)
-    failures = [reason for one in found for reason in [one.error, *one.failures] if reason]
+    if cache.left_out:
+        print(f"votes were given without what the server refuses: {', '.join(sorted(cache.left_out))}")
+    failures = [f"{one.video.path.name}: {reason}" for one in found for reason in [one.error, *one.failures] if reason]
     print(f"{len(found)} videos, {len(failures)} problems, {judge.usage}")
     if failures:
-        raise ValueError(
-            f"{len(failures)} questions or videos have no answer, the first one: {failures[0]}; run it again"
-        )
+        raise ValueError(f"{len(failures)} questions or videos have no answer, the first one: {failures[0]}")
 
 
 def questions(
@@ -121,22 +140,64 @@ def questions(
         print(out / f"{suite}.json")
 
 
-def find_videos(folder: Path, items: Sequence) -> list:
-    """The video of each item that has one, by its id or as the benchmark names it; `ValueError` when there is none."""
+def find_videos(folder: Path, items: Sequence[Item]) -> tuple[list[Video], list[str]]:
+    """The videos of each item, by its id or as the benchmark names them, and the names of what belongs to none.
+
+    A video is called in the answers as its item is (`Item.key`), with the rest of its name where an item has several.
+    `ValueError` when there is none.
+    """
     from eval.narrlv.answers import Video
 
-    published = {}
-    for path in sorted(folder.glob("*_tna_*/*.mp4")):
-        published[(*factor_and_tna(path.parent.name), *path.stem.split("_")[:2])] = path
-    found = []
-    for item in items:
-        path = folder / f"{item.id}.mp4"
-        if not path.is_file():
-            path = published.get((item.factor, item.tna, item.scene, str(item.index)))
-        if path:
-            found.append(Video(item.key, path, item))
-    if not found:
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+    by_id = {item.id: item for item in items}
+    by_key = {(item.factor, item.tna, item.key): item for item in items}
+    samples: dict[str, list[tuple[str, Path]]] = {}
+    left = []
+    for path in sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if is_video(path)):
+        stem = unicodedata.normalize("NFC", path.stem)
+        item = by_id.get(stem) or by_id.get(_start(stem, r"[a-z_]+_tna_\d+-[^_-]+_\d+"))
+        name = stem.partition("-")[2]
+        if path.parent != folder:
+            cell = _cell(path.parent.name)
+            item, name = by_key.get((*cell, _start(stem, r"[^_]+_\d+"))) if cell else None, stem
+        if item is None:
+            left.append(str(path.relative_to(folder)))
+        else:
+            samples.setdefault(item.id, []).append((name, path))
+    if not samples:
         raise ValueError(
             f"{folder}: no video of any item, such as {items[0].id}.mp4 or {items[0].suite}/{items[0].key}_x.mp4"
+            + (f"; there are {some(left)}" if left else "")
         )
-    return found
+    found = []
+    for item in items:
+        several = samples.get(item.id, [])
+        for name, path in several:
+            found.append(Video(name if len(several) > 1 else item.key, path, item))
+    names = Counter((video.item.suite, video.name) for video in found)
+    if twice := [video.path.name for video in found if names[video.item.suite, video.name] > 1]:
+        raise ValueError(f"{folder}: two videos would be one in the answers: {some(twice)}; rename one")
+    return found, left
+
+
+def some(names: Sequence[str], count: int = 5) -> str:
+    """The first few names, and how many there are besides."""
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
+
+
+def is_video(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _cell(name: str) -> tuple[str, int] | None:
+    try:
+        return factor_and_tna(name)
+    except ValueError:
+        return None
+
+
+def _start(stem: str, pattern: str) -> str:
+    """What a name starts with, of the form of `pattern`, where a separator or nothing follows."""
+    found = re.match(rf"({pattern})(?=[_-]|$)", stem, re.ASCII)
+    return found[1] if found else ""

@@ -48,7 +48,7 @@ def score(
     from eval.vbench.score import score_video
 
     known = {("fast", "vbench"): of_videos(), ("official", "vbench"): VBENCH + official.OTHERS}.get(
-        (backend, protocol), VBENCH
+        (backend, protocol), long.DIMENSIONS
     )
     if unknown := [name for name in dimensions if name not in known]:
         raise ValueError(f"--dimensions {unknown[0]}: {backend} knows {', '.join(known)} under {protocol}")

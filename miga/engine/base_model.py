@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from miga.engine.abilities import Abilities
+from miga.engine.checkpoint import Part
 
 if TYPE_CHECKING:
     from miga.engine.solvers import Solver
@@ -39,10 +40,11 @@ class Text:
         return Text(self.prompt, self.positive.to(*args, **kwargs), self.negative.to(*args, **kwargs))
 
 
-class Decoder(ABC):
-    """Latents in, frames out, in order and as they come; keeps what the next latents need (Wan's feature cache).
+class Decoder(Part, ABC):
+    """Latents in, frames out, in order and as they come.
 
-    `size` is the height and width that frames must have.
+    `size` is the height and width that frames must have; `saved` names what the next latents need of the earlier ones,
+    such as Wan's feature cache.
     """
 
     size: tuple[int, int]
@@ -65,14 +67,6 @@ class Decoder(ABC):
     @abstractmethod
     def decode(self, latents: Float[Tensor, "f c h w"]) -> Float[Tensor, "n 3 height width"]:
         """The next images of the video, in -1..1."""
-
-    @abstractmethod
-    def state(self) -> dict[str, Tensor]:
-        """Everything needed to go on decoding after a restart."""
-
-    @abstractmethod
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `state()`."""
 
 
 class BaseModel(ABC):

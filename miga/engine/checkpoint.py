@@ -1,4 +1,4 @@
-"""Save a generation in flight and go on with it later, bit for bit.
+"""Save a generation in flight and resume it later, bit for bit.
 
     generation = method.generate(model, texts, num_latents, config, noise, trace)
     found = checkpoint.load(path, identity)          # None when there is no file; ValueError when it is another run's
@@ -12,7 +12,7 @@
         now = checkpoint.state(generation), decoder.state(), trace.events
         checkpoint.save(path, Checkpoint(identity, latents_taken, frames_written, *now))
 
-A method whose generation is a `Stream` (FIFO-Diffusion, MIGA, ScalingNoise) is snapshot as it stands: queue, solver
+A method whose generation is a `Stream` (FIFO-Diffusion, MIGA, ScalingNoise) is saved as it stands: queue, solver
 history, position; with keyed noise there is no random state. Any other method is finite and reproducible: it is run
 again and the latents that were already decoded are skipped.
 """
@@ -20,32 +20,72 @@ again and the latents that were already decoded are skipped.
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-FORMAT = 1
+FORMAT = 2
+
+
+class Part:
+    """A piece of a generation that can be saved between two chunks: the attributes that `saved` names.
+
+    They hold tensors, queues, numbers, strings, None, and lists, tuples, dicts or dataclasses of these.
+    """
+
+    saved: ClassVar[tuple[str, ...]] = ()
+
+    def state(self) -> dict[str, Any]:
+        """What the rest of the generation depends on, besides the arguments that made this."""
+        return {name: copied(getattr(self, name)) for name in self.saved}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Resume from a `state()`, on a fresh object of the same arguments."""
+        for name in self.saved:
+            setattr(self, name, copied(state[name]))
+
+
+def copied(value: Any, device: torch.device | None = None) -> Any:
+    """A saved value that later changes to the original leave alone; its latents are moved to the device, if any."""
+    if hasattr(value, "to"):  # a tensor, which nobody changes in place, or a queue of them
+        return value.to(device)
+    if is_dataclass(value):
+        return replace(value, **{part.name: copied(getattr(value, part.name), device) for part in fields(value)})
+    if isinstance(value, dict):
+        return {name: copied(part, device) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(copied(part, device) for part in value)
+    return value
 
 
 class Stream(Iterator[Tensor]):
     """A generation in flight whose state between two chunks can be saved.
 
-    `state()` is valid after a chunk has been taken and before the next one is asked for. It is a nested dict of
-    tensors, numbers, strings and lists. `restore(state)` must be called on a fresh stream of the same arguments.
+    Parameters
+    ----------
+    chunks: yields finished latents. Everything that it must remember from one chunk to the next is in `parts`, so that
+        started anew on restored parts it yields what comes next.
+    parts: by name.
     """
 
-    @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """All that the rest of the generation depends on, besides the arguments that made it."""
+    def __init__(self, chunks: Iterator[Tensor], **parts: Part) -> None:
+        self.chunks, self.parts = chunks, parts
 
-    @abstractmethod
+    def __next__(self) -> Tensor:
+        return next(self.chunks)
+
+    def state(self) -> dict[str, Any]:
+        """The state of all parts; valid after a chunk has been taken and before the next one is asked for."""
+        return {name: part.state() for name, part in self.parts.items()}
+
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state()`."""
+        """Resume from a `state()`, before the first chunk is asked for."""
+        for name, part in self.parts.items():
+            part.restore(state[name])
 
 
 @dataclass(frozen=True)
@@ -66,7 +106,7 @@ class Checkpoint:
     latents: int
     frames: int
     generation: dict[str, Any] | None
-    decoder: dict[str, Tensor]
+    decoder: dict[str, Any]
     trace: dict[str, Any]
 
 
@@ -102,8 +142,11 @@ def save(path: Path | str, checkpoint: Checkpoint) -> None:
     os.replace(partial, path)
 
 
-def load(path: Path | str, identity: dict[str, Any]) -> Checkpoint | None:
-    """The checkpoint at `path`, None when there is none. `ValueError` when it belongs to another video or is broken."""
+def load(path: Path | str, identity: dict[str, Any], device: torch.device | None = None) -> Checkpoint | None:
+    """The checkpoint at `path`, its latents on the device; None when there is no file.
+
+    `ValueError` when it belongs to another video or is broken.
+    """
     path = Path(path)
     if not path.exists():
         return None
@@ -122,4 +165,5 @@ def load(path: Path | str, identity: dict[str, Any]) -> Checkpoint | None:
             f"{path} is the checkpoint of another video (it differs in {', '.join(sorted(keys))}); "
             "delete it, or ask for the same video again"
         )
-    return checkpoint
+    moved = dict(generation=copied(checkpoint.generation, device), decoder=copied(checkpoint.decoder, device))
+    return replace(checkpoint, **moved)

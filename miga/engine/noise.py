@@ -20,13 +20,7 @@ Shape = tuple[int, int, int]
 
 
 class Noise(ABC):
-    """Standard normal noise for latent frames of shape (C, h, w), float32 on the CPU.
-
-    `ordered` says that the order of the requests matters: then everything that the released implementation computes
-    must be asked for, in its order.
-    """
-
-    ordered = False
+    """Standard normal noise for latent frames of shape (C, h, w), float32 on the CPU."""
 
     @abstractmethod
     def frames(
@@ -107,8 +101,6 @@ class ReplayNoise(Noise):
     `stream(shape) -> Tensor`; by default a `torch.Generator` seeded with `seed`, which also gives the uniform draws.
     Shuffles, choices and single numbers come from Python's generator, seeded alike.
     """
-
-    ordered = True
 
     def __init__(self, seed: int | None = None, stream=None) -> None:
         self.generator = None if seed is None else torch.Generator().manual_seed(seed)

@@ -74,18 +74,10 @@ class LatentQueue:
         self.history = {name: part.index_copy(0, where, stepped.history[name]) for name, part in self.history.items()}
         self.levels = self.levels.index_add(0, positions, torch.full_like(positions, -1))
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything, by name, for a checkpoint."""
-        history = {f"history.{name}": part for name, part in self.history.items()}
-        return dict(latents=self.latents, levels=self.levels, ids=self.ids, **history)
+    def to(self, device: torch.device | None) -> LatentQueue:
+        """A queue of the same frames, on another device where one is given; levels and ids stay on the CPU."""
+        history = {name: part.to(device) for name, part in self.history.items()}
+        return LatentQueue(self.latents.to(device), self.levels, self.ids, history)
 
-    @classmethod
-    def restore(cls, state: dict[str, Tensor], device: torch.device | None = None) -> LatentQueue:
-        """The queue that a `state()` described."""
-        history = {name.removeprefix("history."): part for name, part in state.items() if name.startswith("history.")}
-        return cls(
-            state["latents"].to(device),
-            state["levels"],
-            state["ids"],
-            {name: part.to(device) for name, part in history.items()},
-        )
+
+torch.serialization.add_safe_globals([LatentQueue])  # checkpoints hold queues

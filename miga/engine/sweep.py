@@ -89,7 +89,7 @@ def sweep(context: Context, *lanes: Lane, in_place: bool = False) -> None:
     share calls of the denoiser. In place, windows run one by one and see what earlier ones have stepped.
     """
     for lane in lanes:
-        context.trace.sweep(lane.stage, lane.queue, needed(context, lane))
+        context.trace.sweep(lane.stage, lane.queue, lane.plan)
     if in_place:
         for lane in lanes:
             for window in lane.plan:
@@ -102,27 +102,20 @@ def advance(context: Context, lanes: Sequence[Lane]) -> list[Stepped]:
     """Run independent windows and write back the frames that they keep; returns their steps, by lane, in plan order."""
     outputs, steps = iter(predict(context, lanes)), []
     for lane in lanes:
-        windows = needed(context, lane)
-        output = torch.cat([next(outputs)[window.kept] for window in windows])
-        positions, stepped = step(context, lane, windows, output)
+        output = torch.cat([next(outputs)[window.kept] for window in lane.plan])
+        positions, stepped = step(context, lane, output)
         lane.queue.update(positions, stepped)
         check_finite(lane)
         steps.append(stepped)
     return steps
 
 
-def needed(context: Context, lane: Lane) -> list[Window]:
-    """Windows that step something; the originals also run those that do not, and draw noise for them."""
-    return [window for window in lane.plan if window.keep or context.noise.ordered]
-
-
 def predict(context: Context, lanes: Sequence[Lane]) -> list[Float[Tensor, "f c h w"]]:
-    """The denoiser's output for all frames that each needed window reads, in order."""
+    """The denoiser's output for all frames that each window reads, in order."""
     jobs = [
         (lane.queue, window.frames, text)
         for lane in lanes
         for window, text in zip(lane.plan, lane.texts or [context.text] * len(lane.plan), strict=True)
-        if window.keep or context.noise.ordered
     ]
     outputs = []
     for _, group in groupby(jobs, key=lambda job: len(job[1])):
@@ -142,14 +135,12 @@ def call(context: Context, jobs: list[tuple[LatentQueue, tuple[int, ...], Text]]
     return list(model.denoise(latents, levels.to(model.device), text, context.guidance_scale))
 
 
-def step(
-    context: Context, lane: Lane, windows: Sequence[Window], output: Float[Tensor, "k c h w"]
-) -> tuple[Int[Tensor, " k"], Stepped]:
+def step(context: Context, lane: Lane, output: Float[Tensor, "k c h w"]) -> tuple[Int[Tensor, " k"], Stepped]:
     """The solver's step of the frames that the windows keep, each from its own level; with their queue positions."""
     queue, solver, noise = lane.queue, context.model.solver, None
     if solver.stochastic:
-        noise = torch.cat([draw(context, lane, window) for window in windows])
-    positions = torch.tensor([position for window in windows for position in window.steps], dtype=torch.long)
+        noise = torch.cat([draw(context, lane, window) for window in lane.plan])
+    positions = torch.tensor([position for window in lane.plan for position in window.steps], dtype=torch.long)
     where = positions.to(queue.latents.device)
     history = {name: part[where] for name, part in queue.history.items()}
     levels = queue.levels[positions].to(where.device)

@@ -104,12 +104,14 @@ def comb(chunk: int, near: int) -> Guides:
 
 
 def freeze(windows: Sequence[Window], frozen: int) -> list[Window]:
-    """The same reads, but the first `frozen` frames of the queue are context only."""
-    trimmed = []
-    for window in windows:
-        idle = min(max(frozen - window.frames[window.offset], 0), window.keep)
-        trimmed.append(Window(window.frames, window.offset + idle, window.keep - idle))
-    return trimmed
+    """The same reads, but the first `frozen` frames of the queue are context only; idle windows are left out."""
+    return [window for window in (held(window, frozen) for window in windows) if window.keep]
+
+
+def held(window: Window, frozen: int) -> Window:
+    """The same reads, but no frame before position `frozen` is stepped."""
+    skipped = min(max(frozen - window.frames[window.offset], 0), window.keep)
+    return Window(window.frames, window.offset + skipped, window.keep - skipped)
 
 
 def lookahead_prefix(width: int, lookahead: bool) -> int:

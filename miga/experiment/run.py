@@ -163,7 +163,7 @@ def generate(
     trace, memory, calls, start = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
     with video.VideoWriter(job.video, model.fps, job.encoder) as writer:
         job.sidecar.unlink(missing_ok=True)
-        spool = Spool(job.video, identity, checkpoint_every) if checkpoint_every else None
+        spool = Spool(job.video, identity, checkpoint_every, model.device) if checkpoint_every else None
         for frames in frames_of(model, method, config, texts, job.frames, job.seed, trace, spool):
             writer.push(frames)
             progress(len(frames))

@@ -1,4 +1,4 @@
-"""What an unfinished video leaves on disk, so that a run that was killed goes on where it was.
+"""What an unfinished video leaves on disk, so that a run that was killed resumes.
 
 A compressed stream cannot be appended to after a kill, so the decoded frames are kept as they are beside the checkpoint
 and written into the video again; both files go away when the video is whole.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from miga.engine import checkpoint
@@ -29,13 +30,14 @@ class Spool:
     path: the video; the files stand beside it.
     identity: the request of the video. A checkpoint of another request is a `ValueError` that says how it differs.
     every: frames between two checkpoints.
+    device: where the model's latents live.
     """
 
-    def __init__(self, path: Path, identity: dict[str, Any], every: int) -> None:
+    def __init__(self, path: Path, identity: dict[str, Any], every: int, device: torch.device) -> None:
         self.state = path.with_name(f".{path.name}.checkpoint")
         self.raw = path.with_name(f".{path.name}.frames")  # height and width as uint32, then frame after frame
         self.identity, self.every = identity, every
-        self.found = checkpoint.load(self.state, identity)
+        self.found = checkpoint.load(self.state, identity, device)
         self.written = self.saved = self.found.frames if self.found else 0
         if not self.found:
             self.raw.unlink(missing_ok=True)

@@ -1,21 +1,25 @@
 """Self-reflection: judge each new chunk once while it is still noisy, and redraw the tail when it drifts.
 
-MIGA, dynamic consistency enhancement. A chunk is judged at an age of `judged_age` steps against the frames before it,
-because by then its consistency already tells that of the clean frames. When the score falls by more than `delta`,
-`candidates` other tails are denoised from noise and the most consistent one takes the place of the tail.
+Half of MIGA's dynamic consistency enhancement. A chunk is judged at an age of `judged_age` steps against the frames
+before it, because by then its consistency already tells that of the clean frames. When the score falls by more than
+`delta`, `candidates` other tails are denoised from noise and the most consistent one takes the place of the tail.
+
+Source: funcs.py:363-476 and text2video.py:670-814 of the release (commit b5a98a4), where it runs only while the queue
+fills; the paper's runs at the tail of the queue all along.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from miga.engine.checkpoint import Part
 from miga.engine.queue import LatentQueue
 from miga.engine.sweep import Context, Lane, sweep
 from miga.engine.windows import aligned_spans, freeze, plain
@@ -36,14 +40,20 @@ def pooled_score(judged: Float[Tensor, "a c h w"], reference: Float[Tensor, "b c
 
 
 SCORES = {"frames": frame_score, "pooled": pooled_score}
+REFLECTED = {  # parameter `reflection` -> the stages whose sweeps are followed by a judgement
+    "always": ("warmup", "zigzag", "diagonal"),
+    "warmup": ("warmup", "diagonal"),
+    "off": (),
+}
 
 
 @dataclass
-class Reflection:
+class Reflection(Part):
     """Judges a queue after each of its sweeps; remembers the last score.
 
     Attributes
     ----------
+    stages: those in which chunks are judged; where there are none, nothing is.
     chunk: frames that are judged together (frames per noise level).
     reference: frames before them that they are compared with.
     judged_age: steps that a frame has taken when it is judged, and that candidates are denoised for.
@@ -54,7 +64,10 @@ class Reflection:
     fill: makes frames at the noisiest level.
     """
 
+    saved: ClassVar = ("previous", "finished", "first")
+
     context: Context
+    stages: tuple[str, ...]
     chunk: int
     reference: int
     judged_age: int
@@ -69,6 +82,8 @@ class Reflection:
 
     def __call__(self, queue: LatentQueue, number: int, stage: str) -> None:
         """Judge the chunk that has just reached the age, if one has and the queue is long enough before it."""
+        if stage not in self.stages:
+            return
         level = self.context.model.solver.num_levels - 1 - self.judged_age
         at_age = (queue.levels == level).nonzero().flatten()
         if not len(at_age) or level - int(queue.levels[0]) <= self.reference // self.chunk:
@@ -92,6 +107,8 @@ class Reflection:
 
     def look_back(self, frames: Float[Tensor, "f c h w"]) -> None:
         """The same score of the clean frames, as they are finished: what the early one was meant to foretell."""
+        if not self.stages:
+            return
         self.finished = frames if self.finished is None else torch.cat([self.finished, frames])
         while len(self.finished) >= self.reference + self.chunk:
             reference, chunk = self.finished[: self.reference + self.chunk].split([self.reference, self.chunk])
@@ -99,19 +116,9 @@ class Reflection:
             self.context.trace.add("consistency", frame=self.first + self.reference, score=score)
             self.finished, self.first = self.finished[self.chunk :].clone(), self.first + self.chunk
 
-    def state(self) -> dict[str, Any]:
-        return dict(previous=self.previous, finished=self.finished, first=self.first)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.previous, self.finished, self.first = state["previous"], state["finished"], state["first"]
-        if self.finished is not None:
-            self.finished = self.finished.to(self.context.model.device)
-
     def search(self, reference: LatentQueue, number: int) -> list[LatentQueue]:
         """Candidate tails behind the reference frames: `judged_age` chunks each, grown and denoised as in the queue."""
         names = [f"reflect {reference.next_id} {c}" for c in range(self.candidates)]
-        if self.context.noise.ordered:
-            return [tail for name in names for tail in self.grow(reference, [name], number)]
         return self.grow(reference, names, number)
 
     def grow(self, reference: LatentQueue, names: list[str], number: int) -> list[LatentQueue]:

@@ -189,12 +189,6 @@ class FrameDecoder(Decoder):
             latents = latents.to(self.model.device, self.model.dtype) / vae.config.scaling_factor
             return torch.cat([vae.decode(part).sample for part in latents.split(DECODE_BATCH)])
 
-    def state(self):
-        return {}
-
-    def restore(self, state):
-        pass
-
 
 def to_images(frames: Tensor, model: Pretrained) -> Float[Tensor, "n 3 height width"]:
     """uint8 frames (n, height, width, 3) as images in -1..1 on the model's device."""

@@ -219,6 +219,8 @@ class CausalDecoder(Decoder):
     can be decoded in turns.
     """
 
+    saved = ("cache",)  # by position: features, None, or the mark that a time up-sampler holds after one latent frame
+
     def __init__(self, model: Wan) -> None:
         self.model, self.size = model, model.size
         model.vae.clear_cache()
@@ -236,17 +238,3 @@ class CausalDecoder(Decoder):
                 video = unpatchify(video, vae.config.patch_size or 1)
                 images.append(video[0].transpose(0, 1).clamp(-1, 1))
         return torch.cat(images)
-
-    def state(self):
-        """The cache by position. After one latent frame a time up-sampler holds a mark instead of features."""
-        marks = [place for place, entry in enumerate(self.cache) if isinstance(entry, str)]
-        features = {f"cache.{place}": entry for place, entry in enumerate(self.cache) if torch.is_tensor(entry)}
-        return {**features, "repeat": torch.tensor(marks, dtype=torch.long)}
-
-    def restore(self, state):
-        marks = state["repeat"].tolist()
-        for place in range(len(self.cache)):
-            features = state.get(f"cache.{place}")
-            self.cache[place] = (
-                "Rep" if place in marks else features if features is None else features.to(self.model.device)
-            )

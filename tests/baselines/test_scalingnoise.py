@@ -92,13 +92,14 @@ def test_frames_leave_early_and_are_final(flow):
     endless = stream(toy(flow), None, beams=3)
     waiting = []
     for _ in islice(endless, 10):
-        waiting.append(max(len(beam.pending) for beam in endless.beams))
-        assert all(torch.equal(endless.beams[0].queue.ids, beam.queue.ids) for beam in endless.beams)
+        beams = endless.parts["search"].beams
+        waiting.append(max(len(beam.pending) for beam in beams))
+        assert all(torch.equal(beams[0].queue.ids, beam.queue.ids) for beam in beams)
     assert max(waiting) < 12
 
 
 @FAMILIES
-def test_goes_on_from_a_checkpoint(flow):
+def test_resumes_from_a_checkpoint(flow):
     whole = stream(toy(flow), 14, beams=3)
     begun = [next(whole), next(whole)]
     file = io.BytesIO()
@@ -149,9 +150,9 @@ def test_anchors():
     assert not torch.equal(video(toy(), 6), video(toy(), 6, anchor="own_latest"))
     fixed = stream(toy(), 6, anchor="first")
     next(fixed)
-    anchor = fixed.beams[0].anchor
+    anchor = fixed.parts["search"].beams[0].anchor
     list(fixed)
-    assert all(torch.equal(beam.anchor, anchor) for beam in fixed.beams)
+    assert all(torch.equal(beam.anchor, anchor) for beam in fixed.parts["search"].beams)
 
 
 @given(st.integers(1, 6), st.integers(0, 2**31))

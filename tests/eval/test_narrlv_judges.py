@@ -132,10 +132,10 @@ def test_nobody_there():
         ask(play)
 
 
-def test_an_empty_vote_is_a_vote_that_says_nothing():
+def test_a_vote_without_a_text_is_no_vote():
     parts = [{"type": "text", "text": "ye"}, {"type": "text", "text": "s"}]
-    with Play([raw(completion([None, "", parts, "\ud800", "n\xf6"]))]) as play:
-        assert ask(play) == ["", "", "yes", "\ud800", "n\xf6"]
+    with Play([raw(completion([None, "", " \n", parts, "\ud800", "n\xf6"])), says("no")]) as play:
+        assert ask(play) == ["yes", "\ud800", "n\xf6", "no", "no"]
 
 
 def test_bytes_that_are_no_utf8_do_not_lose_the_vote():
@@ -155,7 +155,8 @@ def test_waits_as_long_as_the_server_asks():
 
 
 @pytest.mark.parametrize(
-    ("status", "stop"), [(400, False), (422, False), (401, True), (403, True), (404, True), (302, False)]
+    ("status", "stop"),
+    [(400, False), (422, False), (401, True), (402, True), (403, True), (302, True), (308, True), (413, False)],
 )
 def test_what_asking_again_cannot_help_is_not_asked_again(status, stop):
     with Play([raw(b"no", status)]) as play, pytest.raises(JudgeError, match=str(status)) as caught:

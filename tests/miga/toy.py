@@ -22,12 +22,6 @@ class ToyDecoder(Decoder):
         self.count = self.count + len(latents)
         return latents[:, :3]
 
-    def state(self):
-        return dict(count=self.count)
-
-    def restore(self, state):
-        self.count = state["count"]
-
 
 class ToyModel(BaseModel):
     """`flow` chooses the family: flow matching with UniPC, or epsilon prediction with DDIM."""

@@ -110,9 +110,10 @@ def replay_video(settings: dict, golden: dict) -> Iterator[Check]:
     stream = METHOD.generate(model, texts, case["I"], config, noise, trace)
     if settings["base"]["mode"] == "given":
         base = frames_first(golden["base.latents"])
-        stream.queue = warm_start(stream.context, base, case["lookahead"])
+        diagonal = stream.parts["queue"]
+        diagonal.queue = warm_start(diagonal.context, base, case["lookahead"])
     emitted = torch.cat(list(stream))
-    after_last = stream.queue
+    after_last = stream.parts["queue"].queue
     calls = model.record
 
     yield from tables(solver, golden, "tables")

@@ -6,7 +6,9 @@ import json
 import math
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -15,7 +17,8 @@ from miga.engine.base_model import Text
 from miga.engine.queue import LatentQueue
 from miga.engine.solvers import DDIM, FlowUniPC, scaled_linear_alphas
 from miga.engine.trace import Trace
-from miga.method import METHOD, Miga
+from miga.engine.windows import held
+from miga.method import METHOD, Miga, reflection
 from miga.models.registry import UNET, WAN
 from tests.parity.check import Check, Stored, compare
 from tests.parity.toys import GoldenModel, RecordedNoise
@@ -53,6 +56,21 @@ class MockNetwork(GoldenModel):
 
     def keep(self, call):
         self.record.append(dict(t=call["t"], x=call["x"].double().sum(), out=call["cond"].double().sum()))
+
+
+@contextmanager
+def as_released() -> Iterator[None]:
+    """What the order of random numbers asks for: candidates in turn, and windows that step nothing run too."""
+
+    def in_turn(self, reference, names, number):
+        return [tail for name in names for tail in grow(self, reference, [name], number)]
+
+    grow = reflection.Reflection.grow
+    with (
+        patch.object(reflection.Reflection, "grow", in_turn),
+        patch.object(reflection, "freeze", lambda windows, frozen: [held(window, frozen) for window in windows]),
+    ):
+        yield
 
 
 class Probe(Trace):
@@ -121,13 +139,13 @@ class Run:
         text = Text("", torch.tensor(0.03, dtype=torch.float64), torch.tensor(-0.02, dtype=torch.float64))
         shown = case["N_chunks"] * self.chunk - (21 if self.wan else 0)
         stream = METHOD.generate(self.model, [text], shown, config, self.noise, self.trace)
-        zigzag, (unified, redenoise) = stream.zigzag, stream.stages
+        zigzag, unified, redenoise = (stream.parts[name] for name in ("zigzag", "unified", "redenoise"))
         self.tap(zigzag, "warm_up", lambda base, *_: self.seen.update(base_latents=base))
         self.tap(unified, "push", lambda frames, **_: self.collect("stage1_latents", frames))
         self.tap(redenoise, "push", lambda frames, **_: self.collect("stage2_latents", frames))
-        self.tap(zigzag, "warm_up", after=lambda _: self.seen.update(queue=zigzag.queue[:]))
         self.tap(redenoise, "push", after=lambda frames: self.collect("all_latents", frames))
-        self.seen["final_latents"] = torch.cat(list(stream))
+        with as_released():
+            self.seen["final_latents"] = torch.cat(list(stream))
 
     def tap(self, owner, name, before=lambda *_, **__: None, after=lambda _: None) -> None:
         """Look at a method's arguments and result."""
@@ -169,8 +187,11 @@ class Run:
             yield compare(f"sched_{name}", column, golden[f"sched_{name}"], TABLES)
 
     def latents(self, golden) -> Iterator[Check]:
-        queue, solver = self.seen["queue"], self.model.solver
-        renoised = next(queue for phase, number, queue in self.trace.queues if phase == "redenoise" and number == 0)
+        solver = self.model.solver
+        queue, renoised = (
+            next(queue for name, number, queue in self.trace.queues if (name, number) == (phase, 0))
+            for phase in ("stage1", "redenoise")
+        )
         self.seen |= dict(init_latents=queue.latents, renoised_latents=renoised.latents)
         shown = len(self.seen["final_latents"])
         self.seen["dropped_latents"] = self.seen["all_latents"][shown:]

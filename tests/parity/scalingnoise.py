@@ -106,6 +106,10 @@ class Witness(BeamSearch):
         self.judged: list[list[list[Candidate]]] = []
         self.finished_frames: list[Tensor] = []
 
+    def sweep(self):
+        """Beam after beam, as the official code does: its random numbers come in that order."""
+        return [row for number in range(len(self.beams)) for row in self.step([number])]
+
     def judge(self, candidates, finished):
         self.judged.append(candidates)
         self.finished_frames.append(finished)
@@ -122,7 +126,7 @@ def replay_video(settings: dict, golden: dict) -> Iterator[Check]:
     stream = Witness(Context(model, text, noise, trace), config, case["I"] + 1, 0)
     if settings["base"]["mode"] == "given":
         stream.start(frames_first(golden["base.latents"]))
-    video = torch.cat(list(stream))
+    video = torch.cat(list(stream.latents()))
     calls = model.record
     if settings["base"]["mode"] == "sampled":
         yield from check_base(settings, golden, text, calls)

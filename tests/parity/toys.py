@@ -85,12 +85,6 @@ class ToyDecoder(Decoder):
     def decode(self, latents):
         return FifoToy.images(latents)
 
-    def state(self):
-        return {}
-
-    def restore(self, state):
-        pass
-
 
 def to_uint8(images):
     """(f, 3, h, w) in [-1, 1] to uint8 (f, h, w, 3), truncated as the originals do."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +27,9 @@ class Judge(Protocol):
     protocol: all that may change a vote, as plain JSON, with a readable name under "judge"; never a secret.
     concurrency: how many `ask` may run at the same time.
     ask: `votes` answers to a question on frames (F, H, W, 3) uint8 RGB, in order of time; F = 0 is a question on text
-        alone. Votes that could not be had: `JudgeError`, or a shorter list.
+        alone. Votes that could not be had: `JudgeError`, or a shorter list. A vote without a text is no vote.
+
+    A judge may have `left_out`, the names of settings in `protocol` that its votes did without so far.
     """
 
     protocol: Mapping[str, Any]
@@ -49,11 +51,16 @@ class JudgeError(Exception):
 class Sampling:
     """How a language model answers; the defaults are the released protocol's."""
 
-    temperature: float = 0.7
-    top_p: float = 0.8
-    repetition_penalty: float | None = 1.05  # None where a server does not know it (OpenAI's own)
-    max_tokens: int = 32
+    temperature: float | None = 0.7  # None, here and below: not sent, the server's own
+    top_p: float | None = 0.8
+    repetition_penalty: float | None = 1.05
+    max_tokens: int | None = 32  # thinking counts: a reasoning model needs thousands
     instruction: str = YES_OR_NO  # appended to each question
+
+    @property
+    def sent(self) -> dict[str, float]:
+        """What goes with a request."""
+        return {name: value for name, value in asdict(self).items() if name != "instruction" and value is not None}
 
 
 RELEASED = Sampling()

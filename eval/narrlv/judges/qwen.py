@@ -61,7 +61,7 @@ class Qwen:
         rule = self.sampling
         out = self.model.generate(
             **{name: value.to(self.model.device) for name, value in inputs.items()},
-            do_sample=rule.temperature > 0,
+            do_sample=bool(rule.temperature),
             temperature=rule.temperature or None,
             top_p=rule.top_p if rule.temperature else None,
             top_k=0,  # off, whatever the weights' own defaults say

@@ -92,7 +92,8 @@ def test_frozen_frames_are_read_and_not_stepped(size, frozen):
     windows = plain(sliding_spans(n, width, stride, shift), n, width)
     trimmed = freeze(windows, frozen)
     assert stepped(trimmed) == list(range(min(frozen, n), n))
-    assert [window.frames for window in trimmed] == [window.frames for window in windows]
+    needed = [window for window in windows if window.steps[-1] >= frozen]
+    assert [window.frames for window in trimmed] == [window.frames for window in needed]
 
 
 @given(st.integers(2, 40), st.integers(2, 12), st.booleans())

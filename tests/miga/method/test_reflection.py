@@ -7,23 +7,18 @@ from miga.engine.noise import KeyedNoise
 from miga.engine.queue import LatentQueue
 from miga.engine.sweep import Context
 from miga.engine.trace import Trace
-from miga.method.alignment import fill
 from miga.method.reflection import Reflection, frame_score, pooled_score
+from miga.method.zigzag import fill
 from tests.miga.toy import ToyModel
 
 
-class OneByOne(KeyedNoise):
-    """Keyed numbers, asked for in the released order."""
-
-    ordered = True
-
-
-def reflection(flow=False, noise=None, delta=0.05, candidates=4):
+def reflection(flow=False, delta=0.05, candidates=4):
     model = ToyModel(flow)
-    run = Context(model, model.encode(["a"])[0], noise or KeyedNoise(3), Trace())
+    run = Context(model, model.encode(["a"])[0], KeyedNoise(3), Trace())
     last = torch.zeros(1, *model.latent_shape, dtype=model.dtype)
     return Reflection(
         run,
+        stages=("zigzag",),
         chunk=2,
         reference=4,
         judged_age=3,
@@ -106,10 +101,12 @@ def test_nothing_is_judged_while_too_few_chunks_stand_before():
 
 def test_candidates_side_by_side_equal_candidates_in_turn():
     tails = []
-    for noise in (KeyedNoise(3), OneByOne(3)):
-        reflect = reflection(noise=noise)
+    for in_turn in (False, True):
+        reflect = reflection()
         reference = queue(reflect.context.model)[8:12]
-        tails.append(reflect.search(reference, 0))
+        names = [f"reflect {c}" for c in range(4)]
+        groups = [[name] for name in names] if in_turn else [names]
+        tails.append([tail for group in groups for tail in reflect.grow(reference, group, 0)])
     for one, other in zip(*tails, strict=True):
         assert torch.allclose(one.latents, other.latents, rtol=0, atol=1e-12)
         assert torch.equal(one.levels, other.levels)

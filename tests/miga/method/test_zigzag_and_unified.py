@@ -10,7 +10,8 @@ from miga.engine.sampling import sample_clip
 from miga.engine.sweep import Context
 from miga.engine.trace import Trace
 from miga.method import Miga, Settings
-from miga.method.alignment import Unified, Zigzag
+from miga.method.unified import Unified
+from miga.method.zigzag import Zigzag
 from tests.miga.toy import ToyModel
 
 
@@ -65,11 +66,14 @@ def test_frames_leave_before_the_video_ends():
 def test_the_queue_is_a_ladder_of_chunks(flow):
     run = context(flow)
     constants = Settings.of(Miga(reflection="off"), run.model)
-    zigzag = Zigzag(run, constants, None)
-    zigzag.warm_up(sample_clip(run.model, run.text, run.noise), None)
+    zigzag = Zigzag(run, constants)
+    for _ in zigzag.warm_up(sample_clip(run.model, run.text, run.noise), None):
+        pass
     size, ids = constants.l_zig, 0
     for _ in range(8):
-        chunk = zigzag.next_chunk()
+        while zigzag.sweep() >= 0 and (chunk := zigzag.pop()) is None:
+            zigzag.refill()
+        zigzag.refill()
         assert len(chunk) == size
         levels = zigzag.queue.levels.reshape(-1, size)
         assert (levels == levels[:, :1]).all()

@@ -1,0 +1,83 @@
+"""Commands on metrics: what each of them sees, and videos with a fault to try them on."""
+
+from __future__ import annotations
+
+import json as jsons
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from eval.degrade import FAULTS
+
+
+def metrics(name: Positional[str | None] = None, json: bool = False) -> int:
+    """List the metrics of single videos: what they say, which faults they see or reward, what they cost.
+
+    Args:
+        name: Only this one, in full.
+        json: As JSON.
+    """
+    from dataclasses import asdict
+
+    from eval.cards import card, of_videos
+
+    cards = [card(name)] if name else [card(known) for known in of_videos()]
+    blind = {c.name: [fault for fault in FAULTS if fault not in (*c.sees, *c.rewards)] for c in cards}
+    if json:
+        print(jsons.dumps([asdict(c) | {"blind": blind[c.name]} for c in cards], indent=2))
+        return 0
+    for c in cards:
+        better = "" if not c.ranked else "higher is better" if c.higher_is_better else "lower is better"
+        print(f"{c.name}: {c.summary}")
+        tried = bool(c.sees or c.rewards)
+        print(f"  {better or 'not ranked'}; {c.cost}; {c.source or 'this project'}")
+        for word, faults in (("sees", c.sees), ("rewards", c.rewards), ("blind to", blind[c.name] if tried else ())):
+            if faults:
+                print(f"  {word}: {', '.join(faults)}")
+        if not tried:
+            print("  no row in the matrix of faults: it enters no ranking of its own")
+    return 0
+
+
+def degrade(
+    video: Positional[Path],
+    fault: Annotated[str, arg(help=f"One of {', '.join(FAULTS)}.")],
+    strength: float = 1.0,
+    out: Path | None = None,
+    other: Path | None = None,
+    seed: int = 0,
+    crf: int = 10,
+) -> int:
+    """Write a video with one fault: a control of which everybody knows what is wrong with it.
+
+    Args:
+        video: The sound video; all its frames are held in memory.
+        strength: 0 (nothing changes) to 1.
+        out: The faulty video; default beside the sound one, <name>-<fault>-<strength>.mp4.
+        other: The second video of faults that show one: cut, swap, duplicate.
+        seed: Of noise and shuffle.
+        crf: Quality of the H.264 file, 0 the best.
+    """
+    import numpy as np
+
+    from eval import degrade as faults
+    from eval import video as videos
+    from miga.experiment.suite import Encoder
+    from miga.experiment.video import VideoWriter
+
+    def frames_of(path: Path) -> faults.Video:
+        return np.concatenate([chunk.numpy() for chunk in videos.chunks(path)])
+
+    try:
+        fps = videos.facts(video).fps
+        found = faults.degrade(frames_of(video), fault, strength, seed, frames_of(other) if other else None)
+    except videos.VideoError as error:
+        raise ValueError(f"{video}: {error}") from None
+    out = out or video.with_name(f"{video.stem}-{fault}-{strength:g}.mp4")
+    if out.exists():
+        raise ValueError(f"{out}: is there already; say --out")
+    with VideoWriter(out, fps, Encoder(crf=crf)) as writer:
+        writer.push(found)
+    print(f"{out}: {len(found)} frames, {fault} {strength:g} ({FAULTS[fault].summary})")
+    return 0
