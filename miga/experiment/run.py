@@ -15,6 +15,7 @@ import torch
 from eval.files import write_json
 from eval.parsing import Strict, known, parse
 from miga.engine import checkpoint
+from miga.engine.abilities import lacking
 from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import METHODS, Method, MethodConfig
 from miga.engine.noise import KeyedNoise
@@ -25,6 +26,7 @@ from miga.experiment.experiment import Experiment
 from miga.experiment.spool import Spool
 from miga.experiment.suite import Encoder
 from miga.models import registry
+from miga.models.folders import spec_of
 
 
 class Job(Strict):
@@ -56,7 +58,8 @@ def configure(name: str, params: dict[str, Any]) -> tuple[Method, MethodConfig]:
 
 
 def check(experiment: Experiment) -> None:
-    """`ValueError` for an unknown base model, method, parameter or metric of a suite, before anything runs."""
+    """`ValueError` for an unknown base model, method, parameter or metric of a suite, or a method that a base model
+    cannot run, before anything runs."""
     from eval.cards import NARRLV, of_videos
 
     metrics = {"vbench": of_videos(), "narrlv": NARRLV}
@@ -65,11 +68,19 @@ def check(experiment: Experiment) -> None:
             known(metric, metrics[chosen.protocol], f"metric in the prompts {name!r}:")
     for entry in (experiment.entries | experiment.variants).values():
         configure(entry.method, entry.params)
-    for base in experiment.suite.bases.values():
-        if not Path(base.model).is_dir():
-            options = registry.get(base.model).options
+    for name, base in experiment.suite.bases.items():
+        own = Path(base.model).is_dir()
+        spec = spec_of(Path(base.model)) if own else registry.get(base.model)
+        if not own:
             chosen = {key: value for key, value in base.params.items() if key != "dtype"}
-            parse(type(options), options.model_dump() | chosen, f"base model {base.model!r}")
+            parse(type(spec.options), spec.options.model_dump() | chosen, f"base model {base.model!r}")
+        rows = [row for entry, row in experiment.rows().items() if name in experiment.bases_of(entry)]
+        for method in sorted({row.method for row in rows}):
+            if missing := lacking(METHODS.get(method).card.needs, spec.abilities):
+                raise ValueError(
+                    f"{method} does not run on {base.model!r}: it needs {' and '.join(missing)}; write "
+                    f"`without: [{method}]` at the base model {name!r} of the suite"
+                )
 
 
 def request(job: Job, model: BaseModel) -> dict[str, Any]:
