@@ -1,4 +1,4 @@
-"""Model calls, seconds a frame and peak memory of every method against the number of frames.
+"""Model calls, seconds per frame and peak memory of every method against the number of frames.
 
     python benchmarks/methods.py --model sprites-unet --model-param num_levels=8 --frames 64 256 1024 --methods miga
 
@@ -20,7 +20,10 @@ from miga.engine.method import METHODS
 from miga.experiment.measure import measure
 
 PROMPT = "a red circle moves right over a plain blue background"
-HEADER = ("method", "frames", "latents", "calls", "original", "calls a latent", "seconds a frame", "peak memory, MB")
+HEADER = (
+    *("method", "frames", "latents", "calls", "original"),
+    *("calls per latent", "seconds per frame", "peak memory, MB"),
+)
 
 
 def original_calls(name: str, num_latents: int, window: int, levels: int) -> int | None:

@@ -1,4 +1,4 @@
-"""The base models' own speed: seconds a window, frames a second and peak memory, at random weights.
+"""The base models' own speed: seconds per window, frames per second and peak memory, at random weights.
 
     python benchmarks/models.py --models videocrafter2 wan2.1-1.3b --precisions fp32 bf16 --compile
 
@@ -8,7 +8,7 @@ nothing is downloaded, and speed and memory do not depend on them. Each measurem
 peaks do not add up.
 
 window: one guided call of the denoiser on one window (median of several). base, fifo_diffusion, miga: seconds until the
-first frames, then frames a second while they go on (decoding included, FIFO-Diffusion without its discarded frames).
+first frames, then frames per second (decoding included, FIFO-Diffusion without its discarded frames).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ HEADER = (
     "workload",
     "calls",
     "seconds to first",
-    "frames a second",
+    "frames per second",
     "peak, MB",
 )
 SMALL = dict(  # of the reduced networks: narrow and shallow
@@ -63,7 +63,7 @@ SMALL_RUN = dict(height=64, width=64, window=8, num_levels=16)
 class Measured:
     calls: int
     first: float  # seconds until the first result
-    rate: float | None  # video frames a second from then on; of `window` none
+    rate: float | None  # video frames per second from then on; of `window` none
     memory: float
 
 
@@ -128,7 +128,7 @@ def windows(model: Pretrained, repeats: int = 5) -> Measured:
 
 
 def generation(model: Pretrained, name: str) -> Iterator[Tensor]:
-    """Chunks of latents: the base model's own clip, or a method that goes on until it is closed."""
+    """Chunks of latents: the base model's own clip, or a method until it is closed."""
     (text,) = model.encode([""])
     if name == "base":
         return iter([sample_clip(model, text, KeyedNoise(0))])

@@ -141,7 +141,7 @@ def windows(miga: list[Sweep], path: Path) -> None:
             axis.plot([n + 2] * 2, [start - 0.35, end - 0.65], color="#333333", linewidth=1.2)
             axis.text(n + 4, (start + end - 1) / 2, f"call {call}", va="center", fontsize=8)
         axis.set(xlabel="position in the queue (0: the oldest, cleanest frame)", ylabel="window", xlim=(-1, n + 18))
-        axis.set_title(f"One sweep over {n} frames, up to {max(sweep.calls)} windows a call")
+        axis.set_title(f"One sweep over {n} frames, up to {max(sweep.calls)} windows per call")
         legend(axis, loc="upper right", bbox_to_anchor=(0.9, 1))
 
 

@@ -13,14 +13,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import av
 import pandas as pd
+from pydantic import BaseModel, Field, PositiveInt
 
 from eval import leaderboard, tables, video
 from eval.cards import known_card
+from eval.files import write_json
 from eval.narrlv.table import table2
+from eval.parsing import parse
 from eval.scores import read, read_sidecars
 from eval.statistics import RESAMPLES
 
@@ -59,7 +62,7 @@ def build(
 
 
 def write(manifest: Mapping[str, Any], path: str | Path) -> None:
-    Path(path).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(path, manifest, sort_keys=True)
 
 
 def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, str]]:
@@ -69,15 +72,8 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
     skips the decoding); leaderboards and tables, intervals included, against what the scores and sidecars make of them.
     """
     suite = Path(suite)
-    try:
-        manifest = json.loads((suite / "manifest.json").read_text())
-    except FileNotFoundError:
-        raise ValueError(
-            f"{suite}: no manifest.json: give the folder of a finished suite, such as results/sprites"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"{suite}/manifest.json: not a JSON file ({error})") from None
-    for name, digest in manifest["files"].items():
+    claims = read_claims(suite / "manifest.json")
+    for name, digest in claims.files.items():
         path = suite / name
         if not path.is_file():
             yield name, False, "is missing"
@@ -85,9 +81,7 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
             same = file_digest(path) == digest
             yield name, same, "" if same else "is not the file that the manifest describes"
     scores, facts = read(suite / "scores.parquet"), read_sidecars(sorted(suite.glob(SIDECARS)))
-    settings = manifest["config"]
-    resamples = settings.get("config", {}).get("bootstrap", RESAMPLES)
-    reference = settings.get("experiment", {}).get("suite", {}).get("reference")
+    resamples, reference = claims.config.config.bootstrap, claims.config.experiment.suite.reference
     for path in sorted(suite.glob("leaderboard/*.csv")):
         yield _checked(path.relative_to(suite), lambda path=path: _check_board(path, scores, facts, resamples))
     for path in sorted(suite.glob("tables/*.csv")):
@@ -100,6 +94,46 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
             yield _checked(
                 sidecar.with_suffix(".mp4").relative_to(suite), lambda sidecar=sidecar: _check_video(sidecar)
             )
+
+
+class _Suite(BaseModel):
+    reference: str | None = None
+
+
+class _Experiment(BaseModel):
+    suite: _Suite = _Suite()
+
+
+class _Settings(BaseModel):
+    bootstrap: PositiveInt = RESAMPLES
+
+
+class _Config(BaseModel):
+    config: _Settings = _Settings()
+    experiment: _Experiment = _Experiment()
+
+
+class Claims(BaseModel):
+    """What a manifest says that can be checked: files with their sha256, and how intervals were made."""
+
+    files: Annotated[dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]], Field(min_length=1)]
+    config: _Config
+
+
+def read_claims(path: Path) -> Claims:
+    """The claims of a manifest; `ValueError` that says what is wrong with the file."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path.parent}: no manifest.json: give the folder of a finished suite, such as results/sprites"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    claims = parse(Claims, data, str(path))
+    if outside := [name for name in claims.files if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise ValueError(f"{path}: {outside[0]} is outside of the results")
+    return claims
 
 
 def packages() -> dict[str, str]:
@@ -132,17 +166,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def frames_digest(path: str | Path) -> str:
-    """sha256 of the frame size and the decoded RGB frames: the container and its metadata do not count."""
-    digest, size = hashlib.sha256(), None
-    for chunk in video.chunks(path):
-        if size is None:
-            size = tuple(chunk.shape[1:])
-            digest.update(repr(size).encode())
-        digest.update(chunk.numpy())
-    return digest.hexdigest()
-
-
 def _checked(what: object, check: Callable[[], str]) -> tuple[str, bool, str]:
     try:
         problem = check()
@@ -156,7 +179,7 @@ def _check_video(sidecar: Path) -> str:
     missing = [name for name in ("frames_sha256", "frames") if name not in fact]
     if missing:
         return f"its sidecar does not say {', '.join(missing)}"
-    same = frames_digest(sidecar.with_suffix(".mp4")) == fact["frames_sha256"]
+    same = video.frames_digest(sidecar.with_suffix(".mp4")) == fact["frames_sha256"]
     return "" if same else "its frames are not those that its sidecar describes"
 
 

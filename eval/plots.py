@@ -66,7 +66,13 @@ def looks(scores: pd.DataFrame, facts: pd.DataFrame, entries: Sequence[str] | No
     return found
 
 
-def comparison(scores, facts, path: str | Path, entries=None, columns: Sequence[Metric] = MAIN) -> list[Path]:
+def comparison(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    columns: Sequence[Metric] = MAIN,
+) -> list[Path]:
     """Every metric of every entry with its interval: a panel per metric, a row of panels per base model."""
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
     width, height = 1.35 * len(columns) + 1.2, 0.26 * len(drawn) + 0.75
@@ -87,7 +93,9 @@ def comparison(scores, facts, path: str | Path, entries=None, columns: Sequence[
     return _written(path)
 
 
-def drift(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def drift(
+    scores: pd.DataFrame, facts: pd.DataFrame, path: str | Path, entries: Sequence[str] | None = None
+) -> list[Path]:
     """Similarity to the first window against time, mean over videos with the band of the mean over prompts."""
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
     with _figure(path, 1, len(bases), width=4.2 * len(bases) + 1.3, height=3.0, share_y=True) as (figure, axes):
@@ -111,7 +119,13 @@ def drift(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def survival(scores, facts, path: str | Path, entries=None, metric: str = "identity") -> list[Path]:
+def survival(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    metric: str = "identity",
+) -> list[Path]:
     """Share of videos that have not lost their subject yet (Kaplan and Meier), against time.
 
     metric: its value is the share of the video until the loss, 1 where there is none.
@@ -126,7 +140,9 @@ def survival(scores, facts, path: str | Path, entries=None, metric: str = "ident
     return _against_time(scores, facts, path, entries, metric, curve, ylabel)
 
 
-def lags(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def lags(
+    scores: pd.DataFrame, facts: pd.DataFrame, path: str | Path, entries: Sequence[str] | None = None
+) -> list[Path]:
     """Mean cosine of subject features against their distance, 1, 2, 4, .. frames: to look at beside drift."""
 
     def curve(part: pd.DataFrame) -> np.ndarray:
@@ -189,12 +205,24 @@ def faults(matrix: pd.DataFrame, path: str | Path) -> list[Path]:
     return _written(path)
 
 
-def consistency_motion(scores, facts, path: str | Path, entries=None, quality: Metric = OVERALL) -> list[Path]:
+def consistency_motion(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    quality: Metric = OVERALL,
+) -> list[Path]:
     """Quality against motion: a frozen video stands in the upper left corner."""
     return _scatter(scores, facts, path, entries, METRICS["motion"], quality)
 
 
-def cost_quality(scores, facts, path: str | Path, entries=None, quality: Metric = OVERALL) -> list[Path]:
+def cost_quality(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    quality: Metric = OVERALL,
+) -> list[Path]:
     """Quality against seconds per frame (logarithmic)."""
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
     spent = {(row.base, row.entry): row.cells[SECONDS.name].estimate.mean for row in cost(facts).rows}
@@ -247,7 +275,9 @@ def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall"
     return _written(path)
 
 
-def reflection(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def reflection(
+    scores: pd.DataFrame, facts: pd.DataFrame, path: str | Path, entries: Sequence[str] | None = None
+) -> list[Path]:
     """Self-reflection in one video: the score while noisy, where it fell and a search began, what was adopted.
 
     The video is the one with the most searches among `entries`. The thin line is the same score of the clean frames.
@@ -277,7 +307,9 @@ def reflection(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def foresight(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def foresight(
+    scores: pd.DataFrame, facts: pd.DataFrame, path: str | Path, entries: Sequence[str] | None = None
+) -> list[Path]:
     """Why reflection can work: the score of noisy frames against that of the same frames when they are clean."""
     bases = list(dict.fromkeys(scores["base"]))
     with _figure(path, 1, len(bases), width=3.4 * len(bases), height=3.0) as (figure, axes):
@@ -303,7 +335,9 @@ def foresight(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def levels(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def levels(
+    scores: pd.DataFrame, facts: pd.DataFrame, path: str | Path, entries: Sequence[str] | None = None
+) -> list[Path]:
     """Noise levels that each window of one video reads: a row per base model, a panel per entry that works in windows,
     its first video.
 
@@ -337,8 +371,10 @@ def levels(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def lengths(scores, facts, path: str | Path, entries, measured: pd.DataFrame) -> list[Path]:
-    """Peak memory and seconds a frame against length: flat where a method streams.
+def lengths(
+    scores: pd.DataFrame, facts: pd.DataFrame, path: str | Path, entries: Sequence[str] | None, measured: pd.DataFrame
+) -> list[Path]:
+    """Peak memory and seconds per frame against length: flat where a method streams.
 
     A row of `measured` is one video (`miga.experiment.measure`): base, entry, frames, memory, seconds. One without
     numbers did not fit into memory; the legend says at which lengths.

@@ -60,15 +60,6 @@ def difference(
     return _estimate(_by_prompt(pairs, metrics), _counts(pairs, metrics), resamples, seed)
 
 
-def pooled(scores: pd.DataFrame, metric: str) -> float | None:
-    """VBench's own aggregate of the consistency dimensions: the mean over all frames of all videos together.
-
-    It weighs long videos more than short ones; equal lengths make it the mean of the videos.
-    """
-    series = scores.loc[(scores["metric"] == metric) & scores["value"].notna(), "series"]
-    return float(np.mean(np.concatenate(series.to_list()))) if len(series) else None
-
-
 def kaplan_meier(deaths: Sequence[int | None], lengths: Sequence[int]) -> Float[np.ndarray, " longest"]:
     """The share that lives past each frame (Kaplan and Meier); the end of a video is no death, we only know no further.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -126,9 +127,9 @@ def _log(request: dict[str, Any]) -> None:
         init_timeout=request["timeout"], console="off", x_disable_stats=True, disable_git=True, disable_code=True
     )
     run = wandb.init(
-        project=request["project"], entity=request["entity"], group=suite.name, job_type="results", id=request["id"],
-        name=f"{suite.name}-{request['id'][:6]}", resume="allow", mode=request["mode"], dir=str(suite),
-        tags=sorted({"suite:" + suite.name, *scores["base"], *scores["method"]} - {""})[:20],
+        project=request["project"], entity=request["entity"], group=fitting(suite.name), job_type="results",
+        id=request["id"], name=fitting(f"{suite.name}-{request['id'][:6]}"), resume="allow", mode=request["mode"],
+        dir=str(suite), tags=tags(suite.name, *scores["base"], *scores["method"]),
         config=_config(scores, sidecars), settings=settings,
     )  # fmt: skip
     boards = sorted((suite / "leaderboard").glob("*.csv"))
@@ -141,7 +142,7 @@ def _log(request: dict[str, Any]) -> None:
     log["videos"] = _videos(wandb, scores, sidecars, request["videos"])
     run.log(log, step=0)
     results = wandb.Artifact(
-        f"{suite.name}-results", type="results", metadata={"scores_sha256": leaderboard.digest(scores)}
+        artifact_name(suite.name), type="results", metadata={"scores_sha256": leaderboard.digest(scores)}
     )
     for path in (suite / "scores.parquet", suite / "manifest.json", *boards, *sorted((suite / "tables").glob("*.csv"))):
         if path.is_file():
@@ -150,6 +151,25 @@ def _log(request: dict[str, Any]) -> None:
     if request["mode"] == "online":
         results.wait()  # or a lost upload would go unnoticed
     run.finish()
+
+
+def fitting(name: str, most: int = 128) -> str:
+    """A name of at most `most` characters; a longer one is cut and keeps a digest, so that no two become one."""
+    return name if len(name) <= most else f"{name[: most - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def tags(suite: str, *names: str) -> list[str]:
+    """The suite's tag and others, at most 20 of 1 to 64 characters, as W&B takes them."""
+    others = sorted({fitting(name, 64) for name in names if name})
+    return [fitting(f"suite:{suite}", 64), *others][:20]
+
+
+def artifact_name(suite: str) -> str:
+    """Name of a suite's results as an artifact: W&B takes ASCII letters, digits, dots, dashes and underscores."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "-", suite)
+    if plain != suite:
+        plain += f"-{hashlib.sha256(suite.encode()).hexdigest()[:8]}"
+    return f"{fitting(plain, 120)}-results"
 
 
 def _sidecars(suite: Path, scores: pd.DataFrame) -> Iterator[Path]:
@@ -162,14 +182,13 @@ def _sidecars(suite: Path, scores: pd.DataFrame) -> Iterator[Path]:
 def _config(scores: pd.DataFrame, sidecars: pd.DataFrame) -> dict[str, Any]:
     """What made the results, by base model and entry. Dots do not belong in wandb's keys."""
     first = sidecars.drop_duplicates(["base", "entry"])
-    entries = {
-        f"{row.base}/{row.entry}".replace(".", "_"): {
-            "method": row.method,
-            "version": row.version,
-            "params": row.params,
-        }
-        for row in first.itertuples()
-    }
+    entries: dict[str, Any] = {}
+    for row in first.itertuples():
+        name = f"{row.base}/{row.entry}"
+        key = name.replace(".", "_")
+        if key in entries:  # of a name that differs in dots alone
+            key += f"-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        entries[key] = {"method": row.method, "version": row.version, "params": row.params}
     protocols = scores.groupby("metric")[["protocol", "version"]].first().to_dict("index")
     return {"suite": scores["suite"].iloc[0], "entries": entries, "metrics": protocols}
 

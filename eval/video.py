@@ -1,7 +1,12 @@
-"""Frames of a video file, streamed in chunks, and the facts that decide whether two videos may be compared."""
+"""Frames of a video file, streamed in chunks, and the facts that decide whether two videos may be compared.
+
+The one decoder of this project: whoever writes, hashes, scores or shows a video reads it here. A file that does not
+give all that it promises gives nothing: `VideoError` says what is wrong with it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +18,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails  # streams that are no videos
+CUT = 0.9  # a smaller share of the promised duration is a cut, where the number of frames is not said
+
 
 class VideoError(ValueError):
     """Why a file has no frames to score, in one sentence."""
@@ -20,68 +28,119 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class Facts:
-    """What the container says: `frames` is 0 where it does not say."""
+    """What the container says: `frames` and `seconds` are 0 where it does not say.
+
+    rotation: degrees, counter-clockwise, by which players turn the frames; `width` and `height` are those shown.
+    streams: videos in the container, cover pictures not among them; the longest is read, the first of equal ones.
+    """
 
     width: int
     height: int
     fps: float
     frames: int
+    seconds: float
     codec: str
     pix_fmt: str
     bits: int
     variable_rate: bool
+    rotation: int
+    streams: int
 
 
 def _open(path: Path) -> tuple[av.container.InputContainer, av.video.stream.VideoStream]:
+    if path.is_dir():
+        raise VideoError("a folder, not a file")
     if not path.is_file():
         raise VideoError("no such file")
     if path.stat().st_size == 0:
         raise VideoError("empty file")
     try:
         container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"unreadable: {error.strerror or error}") from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"unreadable: {getattr(error, 'strerror', None) or error}") from None
     if not container.streams.video:
         container.close()
         raise VideoError("no video stream (audio only)")
-    return container, container.streams.video[0]
+    videos = _videos(container)
+    if not videos:
+        container.close()
+        raise VideoError("no video stream (a cover picture only)")
+    return container, max(videos, key=lambda stream: stream.frames)
+
+
+def _videos(container: av.container.InputContainer) -> list[av.video.stream.VideoStream]:
+    return [stream for stream in container.streams.video if not stream.disposition & PICTURES]
 
 
 def facts(path: str | Path) -> Facts:
-    """Read the header of a video; `VideoError` says why it cannot be read."""
+    """Read the header of a video and its first frame; `VideoError` says why it cannot be read."""
     container, stream = _open(Path(path))
     with container:
         rate = stream.average_rate or Fraction(0)
         pixel = stream.codec_context.format
+        rotation = _rotation(container, stream)
+        sides = (stream.width, stream.height)
         return Facts(
-            width=stream.width,
-            height=stream.height,
+            *(sides[::-1] if rotation % 180 else sides),
             fps=float(rate),
-            frames=stream.frames,
+            frames=_promised(stream),
+            seconds=_seconds(container, stream),
             codec=stream.codec_context.name,
             pix_fmt=pixel.name if pixel else "unknown",
-            bits=max((part.bits for part in pixel.components), default=8) if pixel else 8,
+            bits=_bits(pixel),
             variable_rate=bool(stream.base_rate and rate and abs(stream.base_rate / rate - 1) > Fraction(1, 100)),
+            rotation=rotation,
+            streams=len(_videos(container)),
         )
+
+
+def _bits(pixel: av.VideoFormat | None) -> int:
+    return max((part.bits for part in pixel.components), default=8) if pixel else 8
+
+
+def _rotation(container, stream) -> int:
+    """Of the first frame; 0 where there is none."""
+    try:
+        return next((frame.rotation for frame in container.decode(stream)), 0)
+    except (av.FFmpegError, ValueError):
+        return 0
+
+
+def _promised(stream) -> int:
+    """Frames that the container says it holds, without those that its edit list hides; 0 where it does not say."""
+    if stream.frames and "mov" in stream.container.format.name:  # the formats that have edit lists
+        return sum(not entry.is_discard for entry in stream.index_entries)
+    return stream.frames
+
+
+def _seconds(container, stream) -> float:
+    """Duration of the video by its own stream, or by the container where that holds nothing else; 0: not said."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration and len(container.streams) == 1 else 0.0
 
 
 def chunks(path: str | Path, size: int = 16) -> Iterator[UInt8[Tensor, "n height width 3"]]:
     """All frames as RGB, `size` at a time (the last chunk may be shorter), decoded once and never held together.
 
-    8-bit video decodes to the same bytes as with OpenCV or decord. `VideoError` for files without a decodable 8-bit
-    video stream, for a stream that breaks in the middle and for one that changes its size.
+    Frames are those that a player shows, turned as the container asks. 8-bit video decodes to the same bytes as with
+    OpenCV or decord. `VideoError` for files without a decodable 8-bit video stream, for one that breaks in the middle,
+    changes its size, has a damaged frame, or fewer frames than the container promises.
     """
     container, stream = _open(Path(path))
     with container:
         stream.thread_type = "AUTO"
         pixel = stream.codec_context.format
-        if pixel and max((part.bits for part in pixel.components), default=8) > 8:
+        if _bits(pixel) > 8:
             raise VideoError(f"{pixel.name} has more than 8 bits per channel: decoders disagree on such video")
+        promised, seconds, rate = _promised(stream), _seconds(container, stream), stream.average_rate
         held: list[np.ndarray] = []
         count, shape = 0, None
         try:
             for frame in container.decode(stream):
-                image = frame.to_ndarray(format="rgb24")
+                if frame.is_corrupt:
+                    raise VideoError(f"damaged: frame {count} is broken")
+                image = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
                 if shape is not None and image.shape != shape:
                     raise VideoError(f"frame size changes at frame {count}")
                 shape = image.shape
@@ -94,5 +153,27 @@ def chunks(path: str | Path, size: int = 16) -> Iterator[UInt8[Tensor, "n height
             raise VideoError(f"unreadable after frame {count}: {error.strerror}") from None
         if count == 0:
             raise VideoError("no frames")
+        if count < promised:
+            raise VideoError(f"cut or damaged: {count} of the {promised} frames that the container promises")
+        if not promised and rate and count < CUT * seconds * rate - 1:
+            shown = float(count / rate)
+            raise VideoError(f"cut or damaged: {shown:.1f} of the {seconds:.1f} seconds that the container promises")
         if held:
             yield torch.from_numpy(np.stack(held))
+
+
+def fingerprint(path: str | Path) -> tuple[str, int]:
+    """sha256 of the frame size and the decoded frames, and their number: what a viewer and a scorer see, whatever the
+    container and its metadata say."""
+    digest, count = hashlib.sha256(), 0
+    for chunk in chunks(path):
+        if not count:
+            digest.update(repr(tuple(chunk.shape[1:])).encode())
+        digest.update(chunk.numpy())
+        count += len(chunk)
+    return digest.hexdigest(), count
+
+
+def frames_digest(path: str | Path) -> str:
+    """The sha256 of `fingerprint`."""
+    return fingerprint(path)[0]

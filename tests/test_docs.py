@@ -26,6 +26,16 @@ def test_links_lead_somewhere(page):
     assert not missing
 
 
+PATH = re.compile(r"`((?:miga|eval|baselines|workflow|tests)/[\w/.-]+\.(?:py|smk))`")
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *sorted((ROOT / "baselines").glob("*/README.md"))], ids=lambda p: f"{p.parent.name}/{p.name}"
+)
+def test_files_that_a_page_names_exist(page):
+    assert not [path for path in PATH.findall(page.read_text()) if not (ROOT / path).exists()]
+
+
 def test_the_index_lists_every_page():
     index = (ROOT / "docs/README.md").read_text()
     assert [page.name for page in PAGES if f"]({page.name})" not in index] == ["README.md", "README.md"]

@@ -18,7 +18,7 @@ class ScalingNoise(MethodConfig):
     )
     beams: int = Field(2, ge=1, description="parallel queues (the original's script: 3)")
     explore: float = Field(
-        0.2, ge=0, le=1, description="how often each beam goes on with its own best tail instead of the best of all"
+        0.2, ge=0, le=1, description="how often each beam keeps its own best tail instead of the best of all"
     )
     proposals: tuple[str, ...] = Field(
         ("fresh", "renoise", "low_frequencies", "mixture"),

@@ -110,7 +110,7 @@ class BeamSearch(Part):
             beam.queue.append(self.context.pure_noise(purpose("push", number), 1, beam.queue.next_id))
 
     def iterate(self) -> None:
-        """Denoise all beams by one level, with several candidates for each tail; go on with the best ones."""
+        """Denoise all beams by one level, with several candidates for each tail; keep the best ones."""
         candidates = self.sweep()
         finished = torch.cat([beam.queue.latents[self.prefix : self.prefix + 1] for beam in self.beams])
         rewards, pictures = self.judge(candidates, finished)
@@ -185,7 +185,7 @@ class BeamSearch(Part):
         tails = [(j, i) for _, j, i in ranked[: len(rewards)]]
         parents = [j for j, _ in tails]
         explored = self.context.noise.uniform("explore", self.iteration) >= 1 - config.explore
-        if explored:  # each beam goes on with its own best tail; in the original, behind the winners' frames
+        if explored:  # each beam keeps its own best tail; in the original, behind the winners' frames
             tails = [(j, max(range(len(rewards[j])), key=rewards[j].__getitem__)) for j in numbers]
             if config.explore_pairing == "consistent":
                 parents = list(numbers)

@@ -1,7 +1,7 @@
 """From videos to votes: frames, a cache by content, concurrency, and what is written down.
 
 Each vote that a judge ever gave is kept under the digest of all that led to it: the frames, the question, the judge's
-protocol and the seed. An interrupted run goes on where it was, a second run asks nothing.
+protocol and the seed. An interrupted run resumes, a second run asks nothing.
 """
 
 from __future__ import annotations

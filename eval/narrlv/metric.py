@@ -1,6 +1,6 @@
 """The NarrLV metric: from votes to R_fid, R_cov and R_coh (arXiv:2507.11245, section 4, and the released code).
 
-Answers are in the layout that the released answering step writes: a file a suite, `{video: {"qa_infor": {category:
+Answers are in the layout that the released answering step writes: one file per suite, `{video: {"qa_infor": {category:
 [{"question": ..., "answer": [votes]}]}}}`, and beside it the aesthetic score q of each first frame. The share r of yes
 among a question's readable votes is all that enters; a question without a readable vote has no r and counts nowhere.
 A category that is there without any r (an empty list in the suite) leaves the video without that score, as in the
@@ -180,7 +180,7 @@ def score_folder(
     answers = _folder(folder, ("answers", "generated_answers"))
     files = sorted(answers.glob("*.json"))
     if not files:
-        raise ValueError(f"{answers}: no answers; a file a suite is expected, <...>_<factor>_tna_<n>.json")
+        raise ValueError(f"{answers}: no answers; one file per suite is expected, <...>_<factor>_tna_<n>.json")
     aesthetics = _folder(folder, ("aesthetics", "generated_answers_aes")) if VARIANTS[variant].aesthetic else None
     scores = {}
     for file in files:

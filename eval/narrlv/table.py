@@ -31,10 +31,10 @@ def table2(
     notes: Sequence[str] = (),
     resamples: int = RESAMPLES,
 ) -> Table:
-    """Five lines an entry: R_fid, R_cov, R_coh, their mean, unreadable votes.
+    """Five lines per entry: R_fid, R_cov, R_coh, their mean, unreadable votes.
 
     A column per (TNA, factor) that the prompts have; a last one takes all prompts together, which is where a few
-    prompts a cell still give an interval.
+    prompts per cell still give an interval.
     scores: the long table's rows of one suite and one protocol; `facts`: the sidecars; `paper`: (base, entry) -> column
     -> percent, as `tables.paper_numbers(path, "narrlv")` gives them, shown beside the mean.
     """

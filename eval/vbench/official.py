@@ -68,7 +68,7 @@ def score(
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """(name, dimension) -> row (frames, metric, protocol, version, value, reason, series) for videos by name.
 
-    Videos that the package would stumble over are rows with a reason and are not given to it. `ValueError` with the
+    Videos that the package fails on are rows with a reason and are not given to it. `ValueError` with the
     package's last words where it fails.
     """
     files = located(weights, needed(dimensions))
@@ -104,7 +104,7 @@ def _inspected(path: Path) -> tuple[int, int, int, str | None]:
 
 
 def _reason(dimension: str, frames: int, height: int, width: int, unreadable: str | None) -> str | None:
-    """Why the package would stumble over a video in this dimension."""
+    """Why the package fails on a video in this dimension."""
     needed = METRICS[dimension].frames if dimension in VBENCH else 3
     if unreadable:
         return unreadable

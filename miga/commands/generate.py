@@ -34,13 +34,13 @@ def generate(
         then: What it shows next, for methods that take several prompts (fifo_diffusion, freenoise); may be repeated.
         model: A base model (`miga models` lists them).
         method: A method (`miga methods` lists them).
-        frames: Length in video frames; 0 goes on until it is interrupted (Ctrl-C), then closes the video properly.
+        frames: Length in video frames; 0 for one without end, until Ctrl-C, which closes the video properly.
         seed: The same seed gives the same frames.
         out: The video, an .mp4 file.
         param: Parameters of the method, as key=value.
         model_param: Options of the base model, as key=value.
         crf: Constant rate factor of the encoder, 0 to 51; smaller is finer.
-        checkpoint_every: Frames between checkpoints; killed and run again with the same arguments, it goes on.
+        checkpoint_every: Frames between checkpoints; killed and run again with the same arguments, it resumes.
     """
     from eval.parsing import parse
     from miga.experiment.suite import Encoder

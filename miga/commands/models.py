@@ -32,7 +32,7 @@ def convert(name: Positional[str], source: Positional[Path], out: Positional[Pat
 
 
 def fetch(name: Positional[str]) -> None:
-    """Download the weights of a base model by pinned revision, verify them, and go on where it was interrupted.
+    """Download the weights of a base model by pinned revision, verify them, and resume where it was interrupted.
 
     Args:
         name: As `miga models` lists it.

@@ -26,7 +26,7 @@ def train(
         device: "cpu", "cuda", or "auto" for the GPU where there is one.
         seed: Seeds the weights, the clips and the noise.
         threads: CPU threads (0: all).
-        shipped: Go on from the shipped weights of a base model, not from scratch.
+        shipped: Start from the shipped weights of a base model, not from scratch.
     """
     from miga.sprites.train import train as run
 

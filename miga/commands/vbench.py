@@ -40,7 +40,7 @@ def check(
         dimensions: Whose prompts are expected.
         limit: Only so many prompts, drawn by the seed.
         seed: Of that draw.
-        samples: Videos a prompt; default what VBench asks for.
+        samples: Videos per prompt; default what VBench asks for.
     """
     from eval.vbench import official
     from eval.vbench.prompts import preflight, read

@@ -118,7 +118,7 @@ def scores(
 
 @contextmanager
 def temporal_attention(denoiser: nn.Module | None, attend: Attend) -> Iterator[None]:
-    """Every temporal self-attention of `denoiser` computes `attend` inside the block, and its own self again after it.
+    """Every temporal self-attention of `denoiser` computes `attend` inside the block, and its own attention after it.
 
     Knows diffusers' `TransformerTemporalModel` (both attentions of each block) and `WanTransformer3DModel` (`attn1`);
     `ValueError` for a network with neither.

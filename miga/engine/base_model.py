@@ -10,9 +10,9 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from miga.engine.solvers import Solver
 
 
+class Tokens(NamedTuple):
+    """Tokens that a prompt has, end marks included, and how many of them the text tower read."""
+
+    had: int
+    used: int
+
+
 @dataclass(frozen=True)
 class Text:
     """One encoded prompt and its guidance counterpart, ready for the denoiser.
@@ -35,9 +42,21 @@ class Text:
     prompt: str
     positive: Float[Tensor, "tokens dim"]
     negative: Float[Tensor, "tokens dim"]
+    tokens: Tokens | None = None
 
     def to(self, *args, **kwargs) -> Text:
-        return Text(self.prompt, self.positive.to(*args, **kwargs), self.negative.to(*args, **kwargs))
+        return replace(self, positive=self.positive.to(*args, **kwargs), negative=self.negative.to(*args, **kwargs))
+
+    @property
+    def cut(self) -> str:
+        """What to say of a prompt that the text tower has not read to its end; else nothing."""
+        if self.tokens is None or self.tokens.had <= self.tokens.used:
+            return ""
+        shown = self.prompt if len(self.prompt) <= 60 else f"{self.prompt[:57]}..."
+        return (
+            f"{shown!r} is cut: it has {self.tokens.had} tokens, the text tower reads {self.tokens.used}; "
+            "what comes after them has no part in the video"
+        )
 
 
 class Decoder(Part, ABC):

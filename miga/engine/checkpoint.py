@@ -23,10 +23,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+
+from eval.files import replacing
 
 FORMAT = 2
 
@@ -133,13 +136,10 @@ def skip(generation: Iterator[Tensor], count: int) -> Iterator[Tensor]:
 
 def save(path: Path | str, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; a reader sees the old file or the new one, never a part."""
-    path = Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with open(partial, "wb") as file:
+    with replacing(path) as partial, open(partial, "wb") as file:
         torch.save({"format": FORMAT, **vars(checkpoint)}, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def load(path: Path | str, identity: dict[str, Any], device: torch.device | None = None) -> Checkpoint | None:
@@ -156,8 +156,10 @@ def load(path: Path | str, identity: dict[str, Any], device: torch.device | None
             raise ValueError("it has another format")
         checkpoint = Checkpoint(**found)
     except Exception as error:
+        foreign = isinstance(error, UnpicklingError)  # what torch says then is a page about its options
+        reason = "it is broken, or of another method" if foreign else error
         raise ValueError(
-            f"{path} is not a usable checkpoint ({error}); delete it to start from the beginning"
+            f"{path} is not a usable checkpoint ({reason}); delete it to start from the beginning"
         ) from error
     if checkpoint.identity != identity:
         keys = [key for key in {**checkpoint.identity, **identity} if checkpoint.identity.get(key) != identity.get(key)]

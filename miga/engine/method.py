@@ -56,11 +56,12 @@ class Method:
     """A name, a card, typed parameters, and `generate(model, texts, num_latents, config, noise, trace)`.
 
     `generate` yields chunks of finished latents `(f, C, h, w)` in the order of the video, `num_latents` in all (the
-    last chunk may hold more; the caller cuts). `num_latents=None` asks an infinite method to go on until it is closed.
+    last chunk may hold more; the caller cuts). `num_latents=None` asks an infinite method for more until it is closed.
     `texts` is one prompt, or several for a method whose card says `multi_prompt`.
 
     `arrange(native, wanted, seed)` is for controls that rearrange decoded frames: `generate` then yields the base
-    model's own clip whatever was asked, and the video shows the frames of that clip at the returned indices.
+    model's own clip whatever was asked, which decodes to `native` frames, and the video shows those at the returned
+    indices, each in 0..native-1: `wanted` of them, or fewer where a control is shorter than what was asked.
     """
 
     name: str

@@ -80,7 +80,7 @@ def of_suite(name: str) -> Iterator[Finding]:
     name, line = choose_suite(name)
     experiment = load_experiment(name, ROOT)
     videos = len(experiment.suite.seeds) * sum(map(len, experiment.prompts.values())) * len(experiment.entries)
-    yield GOOD, "suite", f"{line.removeprefix('suite: ')}; {videos} videos a base model, ablations apart"
+    yield GOOD, "suite", f"{line.removeprefix('suite: ')}; {videos} videos per base model, ablations apart"
     for item in inventory(needed_by(name)):
         where = item.folder if item.present else item.remedy
         yield GOOD if item.present else BAD, item.name, f"{item.gigabytes:.2f} GB, {item.licence}: {where}"

@@ -1,4 +1,4 @@
-"""What one video costs: model calls, seconds a frame and peak memory. Frames are decoded and thrown away.
+"""What one video costs: model calls, seconds per frame and peak memory. Frames are decoded and thrown away.
 
 Peaks of one process add up, so each measurement belongs into a process of its own.
 """

@@ -124,7 +124,7 @@ def plan(
             hours = [count * videos * pace / 3600 if pace else math.nan for count in passes]
             print(row(base, entry, videos, span(passes, 0), span(hours, 1), f"{disk * videos:,.2f}"))
             total_hours, total_disk = [*map(sum, zip(total_hours, hours, strict=True))], total_disk + disk * videos
-        print(f"{base}: {f'{pace:.3g} s a pass ({source})' if pace else 'give --seconds-per-call'}, "
+        print(f"{base}: {f'{pace:.3g} s per pass ({source})' if pace else 'give --seconds-per-call'}, "
               f"weights {spec.gigabytes:g} GB")  # fmt: skip
     print("from a to b: without searches of self-reflection, and with a search whenever it judges")
     print(f"in all {span(total_hours, 1)} hours of generation on one device, {total_disk:,.1f} GB of videos")
@@ -173,7 +173,7 @@ def count(model: Blank, method: Method, parameters: MethodConfig, latents: int) 
 
 
 def measured(folder: Path) -> float | None:
-    """Seconds a call of the videos below a folder; None where there are none."""
+    """Seconds per call of the videos below a folder; None where there are none."""
     sidecars = [json.loads(path.read_text()) for path in folder.glob("*/*/seed-*.json")]
     calls = sum(sidecar["model_calls"] for sidecar in sidecars)
     return sum(sidecar["wall_seconds"] for sidecar in sidecars) / calls if calls else None

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from eval.files import write_json
+from eval.files import replacing, write_json
 from eval.parsing import Strict, known, parse
 from miga.engine import checkpoint
 from miga.engine.abilities import lacking
-from miga.engine.base_model import BaseModel, Text
+from miga.engine.base_model import BaseModel, Text, Tokens
 from miga.engine.method import METHODS, Method, MethodConfig
 from miga.engine.noise import KeyedNoise
 from miga.engine.trace import Trace
@@ -123,7 +123,7 @@ def frames_of(
     trace: Trace,
     spool: Spool | None = None,
 ) -> Iterator[video.Frames]:
-    """Decoded frames of a video as they come, `num_frames` in all; None goes on until the generator is closed.
+    """Decoded frames of a video as they come, `num_frames` in all; None: until the generator is closed.
 
     With a spool that found a checkpoint, the frames behind it come first, from disk.
     """
@@ -164,57 +164,59 @@ def generate(
 ) -> dict[str, Any]:
     """Make one video and its sidecar; returns the sidecar. `texts` are the job's prompts, encoded.
 
-    The video appears under its name when it is whole, and its sidecar after it. `progress` is told of new frames as
+    Video and sidecar appear under their names, one right after the other, when both are whole and the video has been
+    read back; until then those that were there before stay. `progress` is told of new frames as
     they are written; where `stop` says so, the video ends there, properly closed. With `checkpoint_every` frames
-    between checkpoints, a run that was killed goes on where it was when it is asked for the same video again.
+    between checkpoints, a run that was killed resumes when it is asked for the same video again.
     """
     method, config = configure(job.method, job.params)
     method.check(model, texts, None if job.frames is None else model.latent_frames(job.frames))
     identity = request(job, model)
     trace, memory, calls, start = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
-    with video.VideoWriter(job.video, model.fps, job.encoder) as writer:
-        job.sidecar.unlink(missing_ok=True)
+    with replacing(job.sidecar) as sidecar, video.VideoWriter(job.video, model.fps, job.encoder) as writer:
         spool = Spool(job.video, identity, checkpoint_every, model.device) if checkpoint_every else None
         for frames in frames_of(model, method, config, texts, job.frames, job.seed, trace, spool):
             writer.push(frames)
             progress(len(frames))
             if stop():
                 break
-    height, width = writer.size
-    card = method.card
-    facts = dict(
-        suite=job.suite,
-        base=job.base,
-        entry=job.entry,
-        method=method.name,
-        label=job.label or card.label,
-        version=card.version,
-        control=card.control,
-        port=card.is_port(model.stands_for),
-        streaming=card.length == "infinite",
-        params=config.model_dump(mode="json"),
-        model=model.name,
-        weights_sha256=model.digest,
-        prompt_id=job.prompt_id,
-        prompt=job.prompt,
-        then=list(job.then),
-        prompt_used=[text.prompt for text in texts],
-        seed=job.seed,
-        frames=writer.frames,
-        width=width,
-        height=height,
-        fps=model.fps,
-        encoder=job.encoder.model_dump(),
-        frames_sha256=video.hash_frames(job.video),
-        wall_seconds=round(time.perf_counter() - start, 3),
-        model_calls=model.calls - calls,
-        peak_memory_mb=memory.read(),
-        device=str(model.device),
-        trace=trace.events,
-        resumed_at=spool.found.frames if spool and spool.found else None,
-        request=identity,
-    )
-    write_json(job.sidecar, facts)
+        frames_sha256 = writer.finish()
+        height, width = writer.size
+        card = method.card
+        facts = dict(
+            suite=job.suite,
+            base=job.base,
+            entry=job.entry,
+            method=method.name,
+            label=job.label or card.label,
+            version=card.version,
+            control=card.control,
+            port=card.is_port(model.stands_for),
+            streaming=card.length == "infinite",
+            params=config.model_dump(mode="json"),
+            model=model.name,
+            weights_sha256=model.digest,
+            prompt_id=job.prompt_id,
+            prompt=job.prompt,
+            then=list(job.then),
+            prompt_used=[text.prompt for text in texts],
+            prompt_tokens=[text.tokens and text.tokens._asdict() for text in texts],
+            seed=job.seed,
+            frames=writer.frames,
+            width=width,
+            height=height,
+            fps=model.fps,
+            encoder=job.encoder.model_dump(),
+            frames_sha256=frames_sha256,
+            wall_seconds=round(time.perf_counter() - start, 3),
+            model_calls=model.calls - calls,
+            peak_memory_mb=memory.read(),
+            device=str(model.device),
+            trace=trace.events,
+            resumed_at=spool.found.frames if spool and spool.found else None,
+            request=identity,
+        )
+        write_json(sidecar, facts)
     if spool:
         spool.clear()
     return facts
@@ -228,6 +230,8 @@ def run_shard(
         if is_done(job, model):
             log(f"{number}/{len(jobs)} {job.video}: is there")
             continue
+        if cut := texts[job.prompt_id].cut:
+            log(f"{number}/{len(jobs)} {job.video}: note: {cut}")
         facts = generate(job, model, [texts[job.prompt_id]])
         log(f"{number}/{len(jobs)} {job.video}: {facts['wall_seconds']:.1f} s, {facts['model_calls']} model calls")
 
@@ -238,7 +242,10 @@ def save_texts(path: Path, texts: dict[str, Text]) -> None:
 
     tensors = {f"positive/{id}": text.positive.cpu().contiguous() for id, text in texts.items()}
     tensors["negative"] = next(iter(texts.values())).negative.cpu().contiguous()
-    save_file(tensors, path, {id: text.prompt for id, text in texts.items()})
+    said = {id: text.prompt for id, text in texts.items()}
+    counted = {f"tokens/{id}": f"{text.tokens.had} {text.tokens.used}" for id, text in texts.items() if text.tokens}
+    with replacing(path) as partial:
+        save_file(tensors, partial, said | counted)
 
 
 def load_texts(path: Path, ids: Iterable[str]) -> dict[str, Text]:
@@ -247,7 +254,16 @@ def load_texts(path: Path, ids: Iterable[str]) -> dict[str, Text]:
 
     with safe_open(path, "pt") as file:
         prompts, negative = file.metadata(), file.get_tensor("negative")
-        return {id: Text(prompts[id], file.get_tensor(f"positive/{id}"), negative) for id in set(ids)}
+        tokens = {id: prompts[f"tokens/{id}"].split() for id in set(ids) if f"tokens/{id}" in prompts}
+        return {
+            id: Text(
+                prompts[id],
+                file.get_tensor(f"positive/{id}"),
+                negative,
+                Tokens(*map(int, tokens[id])) if id in tokens else None,
+            )
+            for id in set(ids)
+        }
 
 
 class PeakMemory:

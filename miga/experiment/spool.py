@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eval.files import hidden, leftovers, naming
 from miga.engine import checkpoint
 from miga.engine.base_model import Decoder
 from miga.engine.checkpoint import Checkpoint
@@ -34,8 +35,8 @@ class Spool:
     """
 
     def __init__(self, path: Path, identity: dict[str, Any], every: int, device: torch.device) -> None:
-        self.state = path.with_name(f".{path.name}.checkpoint")
-        self.raw = path.with_name(f".{path.name}.frames")  # height and width as uint32, then frame after frame
+        self.state = hidden(path, "checkpoint")
+        self.raw = hidden(path, "frames")  # height and width as uint32, then frame after frame
         self.identity, self.every = identity, every
         self.found = checkpoint.load(self.state, identity, device)
         self.written = self.saved = self.found.frames if self.found else 0
@@ -54,10 +55,10 @@ class Spool:
 
     def keep(self, frames: Frames, latents: int, generation: Iterator[Tensor], decoder: Decoder, trace: Trace) -> None:
         """Append new frames; when `every` have come since the last checkpoint, make one. `latents` counts all taken."""
-        with open(self.raw, "ab") as file:
+        with naming(self.raw), open(self.raw, "ab") as file:
             if not self.written:
-                np.array(frames.shape[1:3], np.uint32).tofile(file)
-            np.ascontiguousarray(frames).tofile(file)
+                file.write(np.array(frames.shape[1:3], np.uint32))
+            file.write(np.ascontiguousarray(frames))
             self.written += len(frames)
             if self.written - self.saved < self.every:
                 return
@@ -70,5 +71,5 @@ class Spool:
         )
 
     def clear(self) -> None:
-        self.state.unlink(missing_ok=True)
-        self.raw.unlink(missing_ok=True)
+        for path in (self.state, self.raw, *leftovers(self.state)):
+            path.unlink(missing_ok=True)

@@ -63,7 +63,6 @@ class Base(Strict):
     """A base model as this suite runs it."""
 
     model: str = Field(description="name of a base model (`miga models` lists them)")
-    label: str | None = None
     params: dict[str, Any] = Field({}, description="options of the model, such as its resolution or number of levels")
     frames: int | None = Field(None, ge=1, description="video frames of each video; default: the suite's")
     without: list[str] = Field([], description="methods that this base model lacks an ability for")
@@ -147,7 +146,7 @@ class Wandb(Strict):
     project: str = "miga-bench"
     entity: str | None = None
     videos: int = Field(8, ge=0, description="sample videos in the published table")
-    timeout: int = Field(120, ge=1, description="seconds after which publishing gives up; the run goes on")
+    timeout: int = Field(120, ge=1, description="seconds after which publishing gives up; the run does not fail")
 
 
 class Config(Strict):

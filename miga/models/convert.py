@@ -257,7 +257,7 @@ def lvdm_unet(tensors: Tensors, config: Mapping[str, Any]) -> tuple[nn.Module, T
 
 
 def unet_name(name: str, layers: int) -> str:
-    """diffusers' name of a parameter of LVDM's UNet with `layers` residual blocks a level."""
+    """diffusers' name of a parameter of LVDM's UNet with `layers` residual blocks per level."""
     if match := re.fullmatch(r"middle_block\.([0-3])\.(.*)", name):
         kind, layer = (("residual", 0), ("spatial", 0), ("temporal", 0), ("residual", 1))[int(match[1])]
         return block_name("mid_block", kind, layer, match[2])

@@ -127,7 +127,7 @@ def download(source: Source, revision: str, files: list[str], folder: Path) -> N
     except Exception as error:
         raise ValueError(
             f"the download of {source.repo} broke off ({type(error).__name__}: {' '.join(str(error).split())[:160]}); "
-            f"`miga models fetch {source.name}` goes on with the files that are missing"
+            f"`miga models fetch {source.name}` resumes with the files that are missing"
         ) from error
 
 

@@ -8,20 +8,19 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from miga.engine.base_model import BaseModel, Text
+from miga.engine.base_model import BaseModel, Text, Tokens
 from miga.models import weights
 from miga.models.features import Features
 from miga.models.registry import EXECUTION, Options
 from miga.models.texts import TextCache
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp64": torch.float64}
-Precision = Literal["fp32", "fp16", "bf16", "fp64"]
 
 
 def precision_of(dtype: str | torch.dtype) -> torch.dtype:
@@ -109,6 +108,10 @@ class Pretrained(BaseModel):
     def embed(self, prompts: list[str]) -> list[Float[Tensor, "tokens dim"]]:
         """Encode prompts with the text tower, which is loaded for it and let go."""
 
+    @abstractmethod
+    def count_tokens(self, prompts: list[str]) -> list[Tokens]:
+        """Tokens that each prompt has, and that `embed` reads of it."""
+
     def part(self, cls: type, part: str, dtype: torch.dtype) -> nn.Module:
         """One network of the directory, on the CPU."""
         return weights.load_part(cls, self.directory, part, dtype)
@@ -131,7 +134,8 @@ class Pretrained(BaseModel):
     def encode(self, prompts: list[str]) -> list[Text]:
         with torch.inference_mode(), self.explain_memory():
             negative, *positive = (x.to(self.dtype) for x in self.embed([self.run_options.negative_prompt, *prompts]))
-        return [Text(prompt, embedding, negative) for prompt, embedding in zip(prompts, positive, strict=True)]
+        tokens = self.count_tokens(prompts)
+        return [Text(prompt, one, negative, read) for prompt, one, read in zip(prompts, positive, tokens, strict=True)]
 
     @torch.inference_mode()
     def denoise(self, latents, levels, text, guidance_scale=None):

@@ -1,4 +1,4 @@
-"""VideoCrafter2 (arXiv:2401.09047) and its little sister sprites-unet: a 3-D UNet on image latents, epsilon prediction.
+"""VideoCrafter2 (arXiv:2401.09047) and its relative sprites-unet: a 3-D UNet on image latents, epsilon prediction.
 
 The original networks map one to one onto diffusers' and transformers' classes. What those lack is here: one noise level
 per frame, the frame rate as a condition, and open_clip's padding of prompts.
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from miga.engine.base_model import Decoder
+from miga.engine.base_model import Decoder, Tokens
 from miga.engine.solvers import DDIM
 from miga.models.pretrained import Pretrained
 
@@ -141,6 +141,13 @@ class VideoCrafter2(Pretrained):
         from transformers import CLIPTokenizer
 
         return self.embed_ids(token_ids(CLIPTokenizer.from_pretrained(self.directory, subfolder="tokenizer"), prompts))
+
+    def count_tokens(self, prompts):
+        from transformers import CLIPTokenizer
+
+        tokenizer = CLIPTokenizer.from_pretrained(self.directory, subfolder="tokenizer")
+        had = [len(ids) for ids in tokenizer(prompts, verbose=False).input_ids]
+        return [Tokens(count, min(count, tokenizer.model_max_length)) for count in had]
 
     def embed_ids(self, ids: Int[Tensor, "prompts tokens"]) -> list[Float[Tensor, "tokens dim"]]:
         """The text tower on token ids; all positions are attended, pads too."""

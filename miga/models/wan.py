@@ -19,7 +19,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from miga.engine.base_model import Decoder
+from miga.engine.base_model import Decoder, Tokens
 from miga.engine.solvers import FlowUniPC
 from miga.models.pretrained import Pretrained
 from miga.models.videocrafter2 import to_images
@@ -112,6 +112,13 @@ class Wan(Pretrained):
             return_tensors="pt",
         )
         return self.embed_ids(encoded.input_ids, encoded.attention_mask)
+
+    def count_tokens(self, prompts):
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.directory, subfolder="tokenizer", local_files_only=True)
+        had = [len(ids) for ids in tokenizer([*map(clean, prompts)], verbose=False).input_ids]
+        return [Tokens(count, min(count, self.run_options.text_tokens)) for count in had]
 
     def embed_ids(
         self, ids: Int[Tensor, "prompts tokens"], mask: Int[Tensor, "prompts tokens"]

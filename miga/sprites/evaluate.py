@@ -28,7 +28,7 @@ def evaluate(
     """Sample native clips of random captions without events, read them back and compare.
 
     Returns shares in 0..1: `shape`, `colour`, `background`, `pattern` of all frames, `motion` of all clips, and under
-    `reader` the reader's own on as many fresh renders. `sheet` is a PNG file of some clips, one a row.
+    `reader` the reader's own on as many fresh renders. `sheet` is a PNG file of some clips, one per row.
     """
     from miga import models
 

@@ -56,7 +56,7 @@ ENCODED = 64  # clips that are rendered and encoded together; the randomness of 
 WAN_STEPS = 15_000
 WAN_CLIPS = 12_000
 DF_STEPS = 4500  # after those of sprites-wan
-LONG_DECAY = 0.75  # of the rate, when going on: weights that are good already lose by a high one
+LONG_DECAY = 0.75  # of the rate, when continuing: a high one harms weights that are good already
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
 
@@ -194,7 +194,7 @@ def train_unet(
 ) -> UNetAndText:
     """Noise prediction on cached latents, one noise level a clip, the text tower and the probes trained along.
 
-    What moves where is learned first, then what it looks like. `start` is a folder of weights to go on from; they know
+    What moves where is learned first, then what it looks like. `start` is a folder of weights to start from; they know
     the former.
     """
     latents = _latent_cache(partial(encode_clips, vae), folder / "latents", clips, schedule.seed)
@@ -344,7 +344,7 @@ def train(
 ) -> None:
     """Train `model` ("reader", "sprites-unet", "sprites-wan", "sprites-df") and write its weights into the package.
 
-    The reader sees decoded frames too, so the autoencoder of `sprites-unet` comes first. `shipped` goes on from the
+    The reader sees decoded frames too, so the autoencoder of `sprites-unet` comes first. `shipped` starts from the
     weights in the package instead of from scratch.
     """
     stages = {

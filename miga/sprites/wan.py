@@ -74,7 +74,7 @@ def look_at_single_frames(vae: AutoencoderKLWan) -> AutoencoderKLWan:
 
 
 def new_transformer() -> WanTransformer3DModel:
-    """Six blocks of width 128 on patches of (1, 2, 2) latents, as the real one has them: 16 tokens a latent frame."""
+    """Six blocks of width 128 on patches of (1, 2, 2) latents, as the real one has them: 16 tokens per latent frame."""
     return WanTransformer3DModel(
         patch_size=(1, 2, 2),
         num_attention_heads=4,
@@ -191,7 +191,7 @@ def train_vae(folder: Path, seed: int, *, device: str = "cpu") -> AutoencoderKLW
 
 
 def glide(images: torch.Tensor, frames: int, seed: int) -> torch.Tensor:
-    """Images (N, 64, 64, 3) seen through a hole of 32x32 pixels that moves by up to 2 pixels a frame, each its own way.
+    """Images (N, 64, 64, 3) seen through a hole of 32x32 pixels that moves by up to 2 pixels per frame, each its way.
 
     Returns (N, frames, 32, 32, 3).
     """
@@ -289,7 +289,7 @@ def train_transformer(
 
     `captions_of` gives the captions of picked clips, `places` (clips, window, 2) says where their shapes are in pixels.
     What moves where is learned first: with full probes, and on many noisy clips. Then what it looks like, on more of
-    the levels that decide it. `start` is a folder of weights to go on from; they know the former.
+    the levels that decide it. `start` is a folder of weights to start from; they know the former.
     """
     torch.manual_seed(schedule.seed)
     if start is None:

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 SIZE = 64  # pixels, both sides
-FPS = 8
 WINDOW = 16  # frames of a native clip
 CELL = 8  # pixels, width of stripes and checks
 
@@ -262,7 +261,7 @@ def places(scenes: Sequence[Scene], frames: int = WINDOW, seed: int = 0) -> np.n
 
 
 def _table(scenes: Sequence[Scene], frames: int, seed: int) -> dict[str, np.ndarray]:
-    """Everything that is drawn: an array a property, its first axis the clips."""
+    """Everything that is drawn: one array per property, its first axis the clips."""
     plans = [_plan(scene, frames, np.random.default_rng([seed, 1, i])) for i, scene in enumerate(scenes)]
     table = {name: np.stack([plan[name] for plan in plans]) for name in plans[0]}
     x, y, motion = _trajectories(table, frames)

@@ -63,7 +63,7 @@ def test_reproducible_and_independent_of_the_batch(flow):
     ("beams", "candidates", "prestep"), [(2, 3, "nocfg"), (1, 4, "cfg"), (3, 2, "off")], ids=["released", "cfg", "off"]
 )
 def test_cost_is_the_original_formula(beams, candidates, prestep):
-    """2 m (k + 2n - 1) forwards an iteration, 2N for the base clip, 2n (twice with guidance) for the pre-step."""
+    """2 m (k + 2n - 1) forwards per iteration, 2N for the base clip, 2n (twice with guidance) for the pre-step."""
     model, partitions = toy(), 3
     video(model, 5, beams=beams, candidates=candidates, prestep=prestep, partitions=partitions, drop_first=3)
     iterations = 5 + 3 - (prestep != "off")
@@ -74,7 +74,7 @@ def test_cost_is_the_original_formula(beams, candidates, prestep):
 
 @pytest.mark.parametrize(("reward", "each"), [("last_cos", 1), ("subject_consistency", 4)])
 def test_pictures_that_are_decoded_and_embedded(reward, each):
-    """One a candidate (a window of them for the other reward) and one a beam; the anchor's features are kept."""
+    """One per candidate (a window of them for the other reward) and one per beam; the anchor's features are kept."""
     model, seen = toy(), []
     decode, embed = model.stills, model.features
     model.stills = lambda latents: seen.append(len(latents)) or decode(latents)

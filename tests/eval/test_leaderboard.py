@@ -49,7 +49,7 @@ def test_unmeasured_is_empty_and_counted(tmp_path, scores):
         ("n", "1000", r"line 2: n = 1000 of 24"),
         ("control", "maybe", r"line 2: control is 'maybe', not bool"),
         ("protocol", "", r"line 2: protocol is empty"),
-        ("value", "inf", r"line 2: value is infinite"),
+        ("value", "inf", r"line 2: value is 'inf', not float"),
         ("entry", "fifo_diffusion", r"fifo_diffusion/subject_consistency is there twice"),
     ],
 )

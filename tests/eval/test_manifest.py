@@ -8,7 +8,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from eval import leaderboard, manifest, scores, tables
+from eval import leaderboard, manifest, scores, tables, video
 from tests.eval.conftest import made_up_scores, made_up_sidecars, moving_square, write_video
 
 
@@ -25,7 +25,7 @@ def finished(tmp_path_factory):
     paths = made_up_sidecars(tmp_path, table, videos=True)
     for path in paths:
         fact = json.loads(path.read_text())
-        path.write_text(json.dumps(fact | {"frames_sha256": manifest.frames_digest(path.with_suffix(".mp4"))}))
+        path.write_text(json.dumps(fact | {"frames_sha256": video.frames_digest(path.with_suffix(".mp4"))}))
     folder, facts = tmp_path / "sprites", scores.read_sidecars(paths)
     scores.write(table, folder / "scores.parquet")
     tables.write(tables.comparison("vbench", "t", table, facts, resamples=100), folder / "tables")

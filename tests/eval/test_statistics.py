@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from eval.cards import VBENCH
-from eval.statistics import difference, estimate, pooled
+from eval.statistics import difference, estimate
 
 
 def rows(values: dict[tuple[str, int], float | None], metric: str = "drift") -> pd.DataFrame:
@@ -87,8 +87,3 @@ def test_overall_of_complete_prompts_is_the_mean_of_each_videos_four_scores(scor
     part = scores[scores["entry"] == "miga"]
     videos = part[part["metric"].isin(VBENCH)].groupby(["prompt_id", "seed"])["value"].mean()
     assert estimate(part, VBENCH).mean == pytest.approx(videos.mean(), abs=1e-12)
-
-
-def test_pooled_weighs_long_videos_more():
-    table = rows({("a", 0): 1.0, ("b", 0): 0.5}, "subject_consistency").assign(series=[[1.0], [0.5, 0.5, 0.5]])
-    assert pooled(table, "subject_consistency") == 0.625

@@ -1,4 +1,4 @@
-"""Model calls, seconds a frame and peak memory of one entry on one base model at one length."""
+"""Model calls, seconds per frame and peak memory of one entry on one base model at one length."""
 
 from start import start
 

@@ -1,4 +1,4 @@
-"""The plot of peak memory and seconds a frame against length."""
+"""The plot of peak memory and seconds per frame against length."""
 
 from start import start
 

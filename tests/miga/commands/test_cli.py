@@ -9,10 +9,10 @@ import time
 
 import pytest
 
+from eval.video import chunks, frames_digest
 from miga import commands as cli
 from miga import models
 from miga.engine.method import METHODS
-from miga.experiment import video
 from tests import toy
 
 
@@ -35,7 +35,7 @@ def test_generate(tmp_path, capsys):
     assert run("--prompt", "a cat", "--seed", 3, "--out", out, "--param", "strength=0.5") == 0
     facts = json.loads(out.with_suffix(".json").read_text())
     assert (facts["frames"], facts["seed"], facts["params"]) == (8, 3, {"strength": 0.5})
-    assert sum(map(len, video.read(out))) == 8
+    assert sum(map(len, chunks(out))) == 8
     assert "8 frames at 8 per second" in capsys.readouterr().out
 
 
@@ -112,6 +112,7 @@ def test_help_imports_nothing_heavy():
 ENDLESS = """
 import sys
 from miga import models
+from eval.video import chunks, frames_digest
 from miga import commands as cli
 from miga.engine.method import METHODS
 from tests import toy
@@ -126,20 +127,22 @@ def start(*words):
 
 
 def wait_for(condition, process):
+    until = time.monotonic() + 60
     while not condition():
         assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until, process.kill()
         time.sleep(0.05)
 
 
 def test_an_interrupt_closes_an_endless_video(tmp_path):
     process = start(tmp_path / "x.mp4")
-    wait_for(lambda: (tmp_path / ".x.partial.mp4").exists(), process)
+    wait_for(lambda: (tmp_path / ".x.mp4.partial.mp4").exists(), process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     facts = json.loads((tmp_path / "x.json").read_text())
-    assert facts["frames"] == sum(map(len, video.read(tmp_path / "x.mp4"))) > 0
-    assert facts["frames_sha256"] == video.hash_frames(tmp_path / "x.mp4")
+    assert facts["frames"] == sum(map(len, chunks(tmp_path / "x.mp4"))) > 0
+    assert facts["frames_sha256"] == frames_digest(tmp_path / "x.mp4")
 
 
 def test_a_killed_run_goes_on_with_the_same_arguments(tmp_path):
@@ -156,13 +159,13 @@ def test_a_killed_run_goes_on_with_the_same_arguments(tmp_path):
     assert again.returncode == 0, err
     facts = json.loads((tmp_path / "x.json").read_text())
     assert facts["resumed_at"] >= 8
-    frames = [frame for batch in video.read(tmp_path / "x.mp4") for frame in batch]
+    frames = [frame for batch in chunks(tmp_path / "x.mp4") for frame in batch]
     model = toy.ToyModel()
     from miga.experiment import run as library
 
     whole = library.Job(**_fields(facts), frames=len(frames), video=tmp_path / "whole.mp4")
     library.generate(whole, model, model.encode(["a cat"]))
-    assert video.hash_frames(tmp_path / "whole.mp4") == facts["frames_sha256"]
+    assert frames_digest(tmp_path / "whole.mp4") == facts["frames_sha256"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["whole.json", "whole.mp4", "x.json", "x.mp4"]
 
 

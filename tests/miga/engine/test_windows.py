@@ -77,7 +77,7 @@ def test_policies_by_hand():
     assert prefix_uniform(100, 4) == [0, 25, 50, 75]
     assert list(head(100, 4)) == [0, 1, 2, 3]
     assert comb(4, 2)(100, 4) == [86, 90, 94, 98]
-    assert comb(4, 2)(8, 4) == [0, 2, 4, 6]  # too close to the head for one guide a level
+    assert comb(4, 2)(8, 4) == [0, 2, 4, 6]  # too close to the head for one guide per level
 
 
 def test_a_window_near_the_head_looks_ahead_instead():

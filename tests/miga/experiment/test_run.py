@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from eval.video import chunks, frames_digest
 from miga.engine.method import METHODS
-from miga.experiment import run, video
+from miga.experiment import run
 from miga.experiment.suite import Encoder
 from tests import toy
 
@@ -33,7 +34,7 @@ def make(model, job, **options):
 
 
 def frames(path):
-    return np.concatenate(list(video.read(path)))
+    return np.concatenate([chunk.numpy() for chunk in chunks(path)])
 
 
 def shard(model, jobs, log=lambda line: None):
@@ -44,7 +45,7 @@ def test_video_and_sidecar(tmp_path, model):
     facts = make(model, job(tmp_path, params={"strength": 0.5}))
     assert json.loads((tmp_path / "p1/seed-1.json").read_text()) == facts
     assert frames(tmp_path / "p1/seed-1.mp4").shape == (10, 16, 32, 3)
-    assert facts["frames_sha256"] == video.hash_frames(tmp_path / "p1/seed-1.mp4")
+    assert facts["frames_sha256"] == frames_digest(tmp_path / "p1/seed-1.mp4")
     assert facts["params"] == {"strength": 0.5}
     assert (facts["frames"], facts["fps"], facts["width"], facts["height"]) == (10, 8, 32, 16)
     assert facts["model_calls"] == 3 * 4  # three clips of four levels
@@ -82,7 +83,7 @@ def test_shard_size_and_order_do_not_matter(tmp_path, model):
         while jobs:
             some, jobs = jobs[: sizes[0]], jobs[sizes[0] :]
             shard(toy.ToyModel(), some[::-1])
-        return [video.hash_frames(path) for path in sorted(folder.rglob("*.mp4"))]
+        return [frames_digest(path) for path in sorted(folder.rglob("*.mp4"))]
 
     assert hashes(tmp_path / "a", [1]) == hashes(tmp_path / "b", [3]) == hashes(tmp_path / "c", [4])
 
