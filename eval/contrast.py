@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from eval.cards import Metric
+from eval.metric import Metric
+from eval.records import labels_of
 from eval.statistics import RESAMPLES, difference
-from eval.tables import MAIN, Cell, Row, Table, one_protocol
+from eval.tables import Cell, Row, Table, one_protocol
 
 
 def gains(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -25,9 +26,10 @@ def contrast(
     name: str,
     title: str,
     scores: pd.DataFrame,
+    facts: pd.DataFrame,
     entries: Sequence[str],
     bases: Sequence[str],
-    columns: Sequence[Metric] = MAIN,
+    columns: Sequence[Metric],
     notes: Sequence[str] = (),
     resamples: int = RESAMPLES,
 ) -> Table:
@@ -36,8 +38,7 @@ def contrast(
     All are paired on prompt and seed and resampled by prompt; bold where the interval excludes zero.
     """
     one_protocol(scores)
-    labels = dict(zip(scores["entry"], scores["label"], strict=True))
-    gap = " − ".join(labels.get(entry, entry) for entry in entries)
+    gap = " − ".join(labels_of(facts, entries).values())
     single = {base: [_of(scores, base, entry) for entry in entries] for base in bases}
     pairs = {(base, gap): pair for base, pair in single.items()}
     pairs[" − ".join(bases), "difference of the differences"] = [gains(*pair) for pair in single.values()]

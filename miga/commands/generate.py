@@ -73,16 +73,14 @@ def generate(
 
     from miga import models
     from miga.experiment import run
+    from miga.experiment.job import Job
 
-    params = key_values(param)
-    run.configure(method, params)
-    base = models.load(model, **key_values(model_param))
-    job = run.Job(
+    job = Job(
         suite="custom",
         base=model,
         entry=method,
         method=method,
-        params=params,
+        params=key_values(param),
         prompt_id=out.stem,
         prompt=prompt,
         then=tuple(then),
@@ -92,6 +90,8 @@ def generate(
         encoder=encoder,
         video=out,
     )
+    _ = job.configured  # an unknown method or parameter is found before the model is loaded
+    base = models.load(model, **key_values(model_param))
     texts = base.encode([prompt, *then])
     with tqdm(total=job.frames, unit="frame", desc=out.name, delay=1) as bar, stoppable(job.frames is None) as stopped:
         facts = run.generate(job, base, texts, bar.update, stopped, checkpoint_every or None)
