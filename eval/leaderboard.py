@@ -16,10 +16,11 @@ from typing import Any
 
 import pandas as pd
 
-from eval.cards import MEAN3, NARRLV, ROUNDING, Metric, known_card
+from eval.metric import ROUNDING, Metric, known_card
+from eval.records import labels_of
 from eval.scores import KEY as SCORES_KEY
 from eval.statistics import RESAMPLES, estimate
-from eval.tables import MAIN, one_protocol
+from eval.tables import one_protocol
 
 
 class Sha256(str):
@@ -48,9 +49,9 @@ SCHEMA = (
     Column(
         "metric",
         str,
-        "metric; `overall` is the plain mean of the four raw VBench dimensions, `mean3` of the three NarrLV scores",
+        "metric, as `miga metrics` lists it; derived ones are the plain mean of the means of others",
     ),
-    Column("protocol", str, "networks and rules that the metric was computed with; NarrLV: variant, parser, judge"),
+    Column("protocol", str, "networks and rules that the metric was computed with"),
     Column("metric_version", str, "version of the metric and of its networks"),
     Column("higher_is_better", bool, "direction of the metric"),
     Column(
@@ -77,30 +78,30 @@ AGREE = {  # of all rows with the same one, what must be the same wherever it is
     "method": ("method_version",),
 }
 FIRST = 2  # the line below the head
-BOARDS = {"vbench": MAIN, "narrlv": (*NARRLV.values(), MEAN3)}  # file -> its metrics
 
 
 def build(
     scores: pd.DataFrame,
     facts: pd.DataFrame,
     date: str,
-    metrics: Sequence[Metric] = MAIN,
+    metrics: Sequence[Metric],
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
     """The leaderboard of one suite, from the long table and the sidecars; `date` is YYYY-MM-DD."""
     one_protocol(scores)
-    rows = []
+    rows, labels = [], labels_of(facts, scores["entry"])
     for (base, entry), part in scores.groupby(["base", "entry"], sort=False):
         made_by = facts[(facts["base"] == base) & (facts["entry"] == entry)]
         for metric in metrics:
             used = part[part["metric"].isin(metric.parts)]
-            if used.empty:
+            if set(used["metric"]) != set(metric.parts):  # not measured, or a part of a derived one is not
                 continue
             found = estimate(used, metric.parts, resamples)
             measured = used.loc[used["value"].notna(), "frames"]
             rows.append(
                 {
-                    **{name: used[name].iloc[0] for name in ("suite", "base", "entry", "label", "method", "protocol")},
+                    **{name: used[name].iloc[0] for name in ("suite", "base", "entry", "method", "protocol")},
+                    "label": labels[entry],
                     "method_version": _one(made_by["version"]),
                     "control": _one(made_by["control"]) is True,
                     "port": _one(made_by["port"]) is True,

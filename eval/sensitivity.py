@@ -6,14 +6,17 @@ A metric is two-sided where more is neither better nor worse (motion): its card'
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from eval.cards import Metric, card
+from eval.metric import Metric, card
 
+TABLE = Path(__file__).with_name("faults.csv")  # the matrix of 24 rendered sprites scenes, every fault at full strength
 TIE = 1e-9  # a difference of values up to this is none
 LARGEST = 10.0  # effect
 SURE = 0.85  # share of videos that a metric must put right to see a fault, or wrong to reward it
@@ -78,6 +81,54 @@ def matrix(scores: pd.DataFrame, card_of: Callable[[str], Metric] = card, resamp
             found = effect(pairs["value_x"], pairs["value_y"], card_of(metric).higher_is_better, resamples)
             rows.append({"fault": fault, "metric": metric, **found._asdict(), "verdict": found.verdict})
     return pd.DataFrame(rows, columns=["fault", "metric", *Effect._fields, "verdict"])
+
+
+@lru_cache(maxsize=1)
+def recorded() -> pd.DataFrame:
+    """The matrix that this project records, as `matrix` returns it: by the sprites networks, on rendered videos."""
+    return pd.read_csv(TABLE)
+
+
+def verdicts(metric: str) -> dict[str, Verdict]:
+    """Fault -> what the recorded matrix says of a metric; empty where nobody has tried it.
+
+    A mean of metrics rewards what one of them rewards, and sees what one of them sees.
+    """
+    table, found = recorded(), {}
+    for part in card(metric).parts:
+        for row in table[table["metric"] == part].itertuples():
+            if found.get(row.fault, "blind") == "blind" or row.verdict == "rewards":
+                found[row.fault] = row.verdict
+    return found
+
+
+def write(found: pd.DataFrame, folder: str | Path, name: str = "faults") -> list[Path]:
+    """A matrix as <name>.csv, and as <name>.md: accuracy and effect, bold where seen, in italics where rewarded."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.csv", folder / f"{name}.md"]
+    found.round(4).to_csv(paths[0], index=False)
+    faults = list(dict.fromkeys(found["fault"]))
+    lines = [f"| | {' | '.join(faults)} |", "|---" * (len(faults) + 1) + "|"]
+    for metric, part in found.groupby("metric", sort=False):
+        cells = {row.fault: _cell(row) for row in part.itertuples()}
+        lines.append(f"| {card(metric).label} | {' | '.join(cells.get(fault, '–') for fault in faults)} |")
+    lines += [
+        "",
+        "Share of videos that score worse with the fault / mean harm in deviations [95 % interval over videos].",
+    ]
+    lines += [
+        "",
+        "**Sees**: nearly all score worse; *rewards*: nearly all score better; else the metric is blind to it.",
+    ]
+    paths[1].write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return paths
+
+
+def _cell(row) -> str:
+    text = f"{row.accuracy:.2f}/{row.effect:.1f} [{row.low:.1f}, {row.high:.1f}]".replace("-", "−")
+    mark = {"sees": "**", "rewards": "*", "blind": ""}[row.verdict]
+    return f"{mark}{text}{mark}"
 
 
 def _ratio(harm: Float[np.ndarray, "... n"], pairs: Float[np.ndarray, "2 ... n"]) -> np.ndarray:

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +21,8 @@ from typing import Any, Literal
 import pandas as pd
 import psutil
 
-from eval import leaderboard
-from eval.scores import read, read_sidecars
+from eval import leaderboard, records
+from eval.scores import read
 
 Mode = Literal["offline", "online", "disabled"]
 
@@ -36,7 +35,7 @@ def publish(
     videos: int = 8,
     timeout: float = 120,
 ) -> dict[str, Any]:
-    """Publish the folder of a suite (scores.parquet, tables/, plots/, leaderboard/, videos with their sidecars).
+    """Publish the folder of a suite (scores.parquet, videos.parquet, tables/, plots/, leaderboard/, videos).
 
     Returns {"state": "published" | "unchanged" | "disabled" | "failed", "mode", "id", "reason"} and writes it to
     <suite>/wandb/status.json. Takes at most `timeout` seconds. The key is read from the environment (WANDB_API_KEY) by
@@ -122,7 +121,7 @@ def _log(request: dict[str, Any]) -> None:
 
     suite = Path(request["suite"])
     scores = read(suite / "scores.parquet")
-    sidecars = read_sidecars(sorted(_sidecars(suite, scores)))
+    known = records.read(suite / "videos.parquet")
     settings = wandb.Settings(
         init_timeout=request["timeout"], console="off", x_disable_stats=True, disable_git=True, disable_code=True
     )
@@ -130,7 +129,7 @@ def _log(request: dict[str, Any]) -> None:
         project=request["project"], entity=request["entity"], group=fitting(suite.name), job_type="results",
         id=request["id"], name=fitting(f"{suite.name}-{request['id'][:6]}"), resume="allow", mode=request["mode"],
         dir=str(suite), tags=tags(suite.name, *scores["base"], *scores["method"]),
-        config=_config(scores, sidecars), settings=settings,
+        config=_config(scores, known), settings=settings,
     )  # fmt: skip
     boards = sorted((suite / "leaderboard").glob("*.csv"))
     for path in boards:
@@ -139,7 +138,7 @@ def _log(request: dict[str, Any]) -> None:
             run.summary[f"{row.metric}/{row.base}/{row.entry}"] = row.value
     log: dict[str, Any] = {f"tables/{p.stem}": _table(wandb, p) for p in sorted((suite / "tables").glob("*.csv"))}
     log |= {f"plots/{path.stem}": wandb.Image(str(path)) for path in sorted((suite / "plots").glob("*.png"))}
-    log["videos"] = _videos(wandb, scores, sidecars, request["videos"])
+    log["videos"] = _videos(wandb, suite, scores, known, request["videos"])
     run.log(log, step=0)
     results = wandb.Artifact(
         artifact_name(suite.name), type="results", metadata={"scores_sha256": leaderboard.digest(scores)}
@@ -172,16 +171,9 @@ def artifact_name(suite: str) -> str:
     return f"{fitting(plain, 120)}-results"
 
 
-def _sidecars(suite: Path, scores: pd.DataFrame) -> Iterator[Path]:
-    for row in scores[["base", "entry", "prompt_id", "seed"]].drop_duplicates().itertuples():
-        path = suite / row.base / row.entry / row.prompt_id / f"seed-{row.seed}.json"
-        if path.is_file():
-            yield path
-
-
-def _config(scores: pd.DataFrame, sidecars: pd.DataFrame) -> dict[str, Any]:
+def _config(scores: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
     """What made the results, by base model and entry. Dots do not belong in wandb's keys."""
-    first = sidecars.drop_duplicates(["base", "entry"])
+    first = known.drop_duplicates(["base", "entry"])
     entries: dict[str, Any] = {}
     for row in first.itertuples():
         name = f"{row.base}/{row.entry}"
@@ -197,17 +189,17 @@ def _table(wandb, path: Path):
     return wandb.Table(dataframe=pd.read_csv(path))
 
 
-def _videos(wandb, scores: pd.DataFrame, sidecars: pd.DataFrame, count: int):
+def _videos(wandb, suite: Path, scores: pd.DataFrame, known: pd.DataFrame, count: int):
     """Prompt x entry x video x scores: the first prompts on every entry, as many videos as asked for."""
     values = scores.pivot_table(index=["base", "entry", "prompt_id", "seed"], columns="metric", values="value")
     metrics = list(values.columns)
     table = wandb.Table(columns=["prompt", "base", "method", "seed", "video", *metrics])
-    chosen = sidecars.sort_values(["prompt_id", "seed"], kind="stable")
-    chosen = chosen[[Path(path).with_suffix(".mp4").is_file() for path in chosen["path"]]].head(count)
-    for row in chosen.itertuples():
+    known = known.assign(path=[suite / place for place in records.places(known)])
+    known = known.sort_values(["prompt_id", "seed", "base", "entry"], kind="stable")
+    for row in known[known["path"].map(Path.is_file)].head(count).itertuples():
         key = (row.base, row.entry, row.prompt_id, row.seed)
         found = [float(values.loc[key, metric]) if key in values.index else None for metric in metrics]
-        video = wandb.Video(str(Path(row.path).with_suffix(".mp4")), format="mp4", caption=str(row.prompt)[:200])
+        video = wandb.Video(str(row.path), format="mp4", caption=str(row.prompt)[:200])
         table.add_data(row.prompt, row.base, row.label, row.seed, video, *found)
     return table
 

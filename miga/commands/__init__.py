@@ -16,6 +16,7 @@ COMMANDS = {
     "models fetch": ("miga.commands.models:fetch", "download the weights of a base model, pinned and verified"),
     "sprites train": ("miga.commands.sprites:train", "train the models that this project ships"),
     "sprites evaluate": ("miga.commands.sprites:evaluate", "measure a sprites model with the reader"),
+    "sprites faults": ("miga.commands.sprites:faults", "make the matrix of which metric sees which fault"),
     "doctor": ("miga.experiment.doctor:doctor", "say what is installed, which suite would run and what is missing"),
     "plan": ("miga.experiment.plan:plan", "estimate what a suite costs before it starts"),
     "score": ("miga.commands.scores:score", "score a folder of videos that anybody made"),

@@ -14,29 +14,32 @@ from eval.degrade import FAULTS
 def metrics(name: Positional[str | None] = None, json: bool = False) -> int:
     """List the metrics of single videos: what they say, which faults they see or reward, what they cost.
 
+    Which fault a metric sees is what it made of 24 rendered videos of the sprites world, through the sprites networks.
+
     Args:
         name: Only this one, in full.
         json: As JSON.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
-    from eval.cards import card, of_videos
+    from eval.metric import card, of_videos
+    from eval.sensitivity import verdicts
 
     cards = [card(name)] if name else [card(known) for known in of_videos()]
-    blind = {c.name: [fault for fault in FAULTS if fault not in (*c.sees, *c.rewards)] for c in cards}
+    found = {c.name: verdicts(c.name) for c in cards}
     if json:
-        print(jsons.dumps([asdict(c) | {"blind": blind[c.name]} for c in cards], indent=2))
+        said = [asdict(replace(c, formula=None)) | {"faults": found[c.name]} for c in cards]
+        print(jsons.dumps(said, indent=2, default=lambda part: part.__qualname__))
         return 0
     for c in cards:
         better = "" if not c.ranked else "higher is better" if c.higher_is_better else "lower is better"
         print(f"{c.name}: {c.summary}")
-        tried = bool(c.sees or c.rewards)
         print(f"  {better or 'not ranked'}; {c.cost}; {c.source or 'this project'}")
-        for word, faults in (("sees", c.sees), ("rewards", c.rewards), ("blind to", blind[c.name] if tried else ())):
-            if faults:
-                print(f"  {word}: {', '.join(faults)}")
-        if not tried:
-            print("  no row in the matrix of faults: it enters no ranking of its own")
+        for verdict, words in (("sees", "sees"), ("rewards", "rewards"), ("blind", "blind to")):
+            if faults := [fault for fault, said in found[c.name].items() if said == verdict]:
+                print(f"  {words}: {', '.join(faults)}")
+        if not found[c.name]:
+            print("  in no matrix of faults: it enters no ranking")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`miga sprites train` and `miga sprites evaluate`."""
+"""`miga sprites train`, `miga sprites evaluate` and `miga sprites faults`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def train(
 
     Args:
         model: What to train. A base model trains its autoencoder first, unless the folder has it already; sprites-df
-            goes on from the shipped sprites-wan.
+            starts from the shipped sprites-wan.
         folder: Checkpoints and loss curves; the finished weights go to miga/sprites/weights.
         steps: Training steps of the last stage (default: as the shipped weights were trained).
         device: "cpu", "cuda", or "auto" for the GPU where there is one.
@@ -62,3 +62,18 @@ def evaluate(
             print(f"{name} on fresh renders: " + ", ".join(f"{key} {value:.4f}" for key, value in share.items()))
         else:
             print(f"{name:<12} {share:.3f}")
+
+
+def faults(out: Path, scenes: int = 24, frames: int = 48, strength: float = 1.0) -> None:
+    """Make the matrix of which metric sees which fault, on rendered videos: faults.csv, .md, .svg and .png.
+
+    Args:
+        out: The folder that they go to.
+        scenes: Rendered scenes, each scored sound and with every fault.
+        frames: Of each video, at least 32.
+        strength: Of the faults, 0 to 1.
+    """
+    from miga.sprites.faults import make
+
+    for path in make(out, scenes, frames, strength):
+        print(path)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from eval.cards import card
 from eval.degrade import FAULTS, Video, degrade
 from eval.drift import of_series
-from eval.vbench.metrics import NotDefined, measured, parts_of
+from eval.metric import NotDefined
+from eval.vbench.metrics import measured, parts_of
 from eval.vbench.score import Backbones, observe
 from miga.sprites import world
+from miga.sprites.lens import LENS
 
 METRICS = (
     "subject_consistency", "background_consistency", "motion_smoothness", "temporal_flickering", "motion", "drift",
@@ -54,7 +56,11 @@ def others(drawn: Sequence[world.Scene], frames: int, seed: int = SEED) -> dict[
 
 
 def videos(
-    count: int = SCENES, frames: int = FRAMES, strength: float = 1.0, seed: int = SEED
+    count: int = SCENES,
+    frames: int = FRAMES,
+    strength: float = 1.0,
+    seed: int = SEED,
+    faults: Sequence[str] = tuple(FAULTS),
 ) -> Iterator[tuple[str, int, str, Video]]:
     """(fault, scene, prompt, frames) of every rendered scene, sound (fault "") and with each fault."""
     drawn = scenes(count, seed)
@@ -62,7 +68,7 @@ def videos(
     for number, scene in enumerate(drawn):
         prompt = world.caption(scene)
         yield "", number, prompt, sound[number]
-        for fault in FAULTS:
+        for fault in faults:
             other = second[fault][number].numpy() if fault in second else None
             yield fault, number, prompt, degrade(sound[number], fault, strength, seed + number, other)
 
@@ -86,6 +92,14 @@ def scores(backbones: Backbones, metrics: Sequence[str] = METRICS, chunk: int = 
     return pd.DataFrame(rows)
 
 
-def ranked() -> tuple[str, ...]:
-    """The metrics of the matrix, in its order; sharpness counts only over time."""
-    return tuple(name for name in (*METRICS, *OVER_TIME) if card(name).name != "sharpness")
+def make(folder: Path, count: int = SCENES, frames: int = FRAMES, strength: float = 1.0) -> list[Path]:
+    """Write the matrix and its heat map into a folder; `ValueError` for numbers that give none."""
+    if count < 2 or frames < 2 * world.WINDOW or not 0 <= strength <= 1:
+        raise ValueError(
+            f"{count} scenes of {frames} frames at strength {strength:g}: give two scenes or more, "
+            f"{2 * world.WINDOW} frames or more, and a strength of 0 to 1"
+        )
+    from eval import plots, sensitivity
+
+    found = sensitivity.matrix(scores(LENS.load(METRICS), count=count, frames=frames, strength=strength))
+    return [*sensitivity.write(found, folder), *plots.faults(found, folder / "faults")]

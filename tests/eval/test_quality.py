@@ -8,14 +8,13 @@ import pandas as pd
 import pytest
 
 from eval import quality
-from eval.scores import read_sidecars
-from tests.eval.conftest import made_up_scores, made_up_sidecars
+from tests.eval.conftest import made_up_facts, made_up_scores
 
 
 @pytest.fixture
 def run(tmp_path):
     scores = made_up_scores(10, 2)
-    facts = read_sidecars(made_up_sidecars(tmp_path, scores))
+    facts = made_up_facts(tmp_path, scores)
     facts["frames_sha256"] = [f"{i:064}" for i in range(len(facts))]
     return scores, facts
 
@@ -115,3 +114,11 @@ def test_the_worst_comes_first_and_is_the_verdict(run, tmp_path):
     quality.write(findings, tmp_path / "q.json")
     data = json.loads((tmp_path / "q.json").read_text())
     assert data["verdict"] == "error" and data["findings"][0]["check"] == "range"
+
+
+def test_many_findings_of_a_kind_are_one_group_with_the_first_three():
+    many = [quality.Finding("warning", "controls", f"m{i}", "is worse") for i in range(46)]
+    other = quality.Finding("note", "unequal videos", "b", "fps differs")
+    first, second = quality.groups([*many, other])
+    assert (first.severity, first.check, first.count) == ("warning", "controls", 46) and first.first == tuple(many[:3])
+    assert second.count == 1 and second.first == (other,)

@@ -9,16 +9,16 @@ import json
 import pytest
 
 from eval import leaderboard
-from eval.scores import read_sidecars
+from eval.vbench.cards import MAIN
 from miga.commands import main
-from tests.eval.conftest import made_up_scores, made_up_sidecars
+from tests.eval.conftest import made_up_facts, made_up_scores
 
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
     scores = made_up_scores(3, 1)
-    facts = read_sidecars(made_up_sidecars(tmp_path_factory.mktemp("videos"), scores))
-    return leaderboard.build(scores, facts, "2026-01-31", resamples=50)
+    facts = made_up_facts(tmp_path_factory.mktemp("videos"), scores)
+    return leaderboard.build(scores, facts, "2026-01-31", MAIN, resamples=50)
 
 
 @pytest.fixture(scope="module")

@@ -172,3 +172,25 @@ def test_a_killed_run_goes_on_with_the_same_arguments(tmp_path):
 def _fields(facts):
     names = ("suite", "base", "entry", "params", "prompt_id", "prompt", "seed", "encoder")
     return {name: facts[name] for name in names} | {"method": "toy_endless"}
+
+
+def test_metrics_are_listed_with_what_they_see(capsys):
+    assert cli.main(["metrics", "--json"]) == 0
+    found = {card["name"]: card for card in json.loads(capsys.readouterr().out)}
+    assert {"subject_consistency", "repetition", "imaging_quality", "prompt_fidelity"} <= found.keys()
+    assert found["repetition"]["faults"]["loop"] == "sees" and found["repetition"]["faults"]["blur"] == "blind"
+    assert found["temporal_flickering"]["faults"]["freeze"] == "rewards" and not found["aesthetic_quality"]["faults"]
+    assert cli.main(["metrics", "repetitoin"]) == 2 and "repetition" in capsys.readouterr().err
+
+
+def test_a_fault_is_written_beside_the_video_and_never_over_one(tmp_path, capsys):
+    from eval.video import facts
+    from tests.eval.conftest import moving_square, write_video
+
+    path = write_video(tmp_path / "a.mp4", moving_square(24, 1, 32, 48), fps=10)
+    assert cli.main(["degrade", str(path), "--fault", "freeze", "--strength", "0.5"]) == 0
+    assert facts(tmp_path / "a-freeze-0.5.mp4").fps == 10
+    assert cli.main(["degrade", str(path), "--fault", "freeze", "--strength", "0.5"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert cli.main(["degrade", str(tmp_path / "b.mp4"), "--fault", "blur"]) == 2
+    assert "b.mp4: no such file" in capsys.readouterr().err
