@@ -34,7 +34,7 @@ KEY = ["suite", "base", "entry", "prompt_id", "seed", "metric", "protocol"]
 FACTS = (
     "suite", "base", "entry", "method", "label", "params", "version", "weights_sha256", "prompt", "prompt_id", "seed",
     "frames", "fps", "encoder", "frames_sha256", "wall_seconds", "model_calls", "peak_memory_mb",
-    "control", "port", "streaming",
+    "control", "sound", "port", "streaming",
 )  # fmt: skip
 
 

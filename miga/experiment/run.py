@@ -180,6 +180,7 @@ def generate(
             label=job.label or card.label,
             version=card.version,
             control=card.control,
+        sound=card.sound,
             port=card.is_port(model.stands_for),
             streaming=card.length == "infinite",
             params=config.model_dump(mode="json"),
