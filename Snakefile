@@ -18,7 +18,8 @@ wildcard_constraints:
     base=either(EXPERIMENT.suite.bases),
     entry=either(ROWS),
     table=either(ABLATIONS),
-    shard=r"\d+",
+    benchmark=either(SUITE.benchmarks),
+    shard=r"[^/]+-\d+-seed-\d+",
     frames=r"\d+",
 
 
@@ -30,7 +31,6 @@ rule all:
 
 include: "workflow/rules/prompts.smk"
 include: "workflow/rules/generate.smk"
-include: "workflow/rules/narrlv.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"

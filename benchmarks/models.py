@@ -34,7 +34,7 @@ from miga.engine.method import METHODS
 from miga.engine.noise import KeyedNoise
 from miga.engine.sampling import sample_clip
 from miga.engine.trace import Trace
-from miga.experiment.run import PeakMemory
+from miga.experiment.measure import PeakMemory
 from miga.models import convert, registry
 from miga.models.pretrained import PRECISIONS, Pretrained, precision_of
 

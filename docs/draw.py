@@ -27,8 +27,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from miga.engine.trace import Trace
 from miga.engine.windows import Window
+from miga.experiment.job import configure
 from miga.experiment.plan import Blank, Silence
-from miga.experiment.run import configure
 from miga.models import registry
 
 STYLE = Path(__file__).parent.parent / "eval" / "style.mplstyle"

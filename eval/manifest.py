@@ -13,20 +13,32 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import av
 import pandas as pd
+from pydantic import BaseModel, Field, PositiveInt
 
-from eval import leaderboard, tables, video
-from eval.cards import known_card
+from eval import leaderboard, records, tables, video
+from eval.benchmark import BENCHMARKS, Sheet
+from eval.contrast import contrast
 from eval.files import write_json
-from eval.narrlv.table import table2
-from eval.scores import read, read_sidecars
+from eval.metric import known_card
+from eval.parsing import parse
+from eval.records import SIDECARS, sidecar_of
+from eval.scores import read
 from eval.statistics import RESAMPLES
 
-SIDECARS = "*/*/*/seed-*.json"
-RESULTS = ("scores.parquet", "quality.json", "prompts.json", "tables/*", "plots/*", "leaderboard/*", SIDECARS)
+RESULTS = (
+    "scores.parquet",
+    "videos.parquet",
+    "quality.json",
+    "prompts.json",
+    "tables/*",
+    "plots/*",
+    "leaderboard/*",
+    SIDECARS,
+)
 EQUAL = 1e-9  # of numbers that are computed again
 
 
@@ -42,16 +54,16 @@ def build(
     config: the configuration in full, recorded with its digest.
     """
     suite = Path(suite)
-    facts = [json.loads(path.read_text()) for path in sorted(suite.glob(SIDECARS))]
+    facts = records.read(suite / "videos.parquet")
     return {
         "suite": suite.name,
         "command": command,
         "code_sha256": dict(code),
         "config": dict(config),
         "config_sha256": _text_digest(config),
-        "prompts_sha256": _text_digest(sorted({(fact["prompt_id"], fact["prompt"]) for fact in facts})),
-        "weights_sha256": {fact["base"]: fact.get("weights_sha256") for fact in facts},
-        "methods": {f"{fact['base']}/{fact['entry']}": fact.get("version") for fact in facts},
+        "prompts_sha256": _text_digest(sorted(set(zip(facts["prompt_id"], facts["prompt"], strict=True)))),
+        "weights_sha256": dict(zip(facts["base"], facts["weights_sha256"], strict=True)),
+        "methods": {f"{fact.base}/{fact.entry}": fact.version for fact in facts.itertuples()},
         "videos": len(facts),
         "packages": packages(),
         "hardware": hardware(),
@@ -70,37 +82,69 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
     skips the decoding); leaderboards and tables, intervals included, against what the scores and sidecars make of them.
     """
     suite = Path(suite)
-    try:
-        manifest = json.loads((suite / "manifest.json").read_text())
-    except FileNotFoundError:
-        raise ValueError(
-            f"{suite}: no manifest.json: give the folder of a finished suite, such as results/sprites"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"{suite}/manifest.json: not a JSON file ({error})") from None
-    for name, digest in manifest["files"].items():
+    claims = read_claims(suite / "manifest.json")
+    for name, digest in claims.files.items():
         path = suite / name
         if not path.is_file():
             yield name, False, "is missing"
         else:
             same = file_digest(path) == digest
             yield name, same, "" if same else "is not the file that the manifest describes"
-    scores, facts = read(suite / "scores.parquet"), read_sidecars(sorted(suite.glob(SIDECARS)))
-    settings = manifest["config"]
-    resamples = settings.get("config", {}).get("bootstrap", RESAMPLES)
-    reference = settings.get("experiment", {}).get("suite", {}).get("reference")
+    scores, facts = read(suite / "scores.parquet"), records.read(suite / "videos.parquet")
+    yield _checked("videos.parquet, read again", lambda: _check_facts(suite, facts))
+    resamples, suite_says = claims.config.config.bootstrap, claims.config.experiment.suite
     for path in sorted(suite.glob("leaderboard/*.csv")):
         yield _checked(path.relative_to(suite), lambda path=path: _check_board(path, scores, facts, resamples))
     for path in sorted(suite.glob("tables/*.csv")):
         yield _checked(
             f"{path.relative_to(suite)}, recomputed",
-            lambda path=path: _check_table(path, scores, facts, resamples, reference),
+            lambda path=path: _check_table(path, scores, facts, resamples, suite_says),
         )
     if videos:
-        for sidecar in sorted(suite.glob(SIDECARS)):
-            yield _checked(
-                sidecar.with_suffix(".mp4").relative_to(suite), lambda sidecar=sidecar: _check_video(sidecar)
-            )
+        for place, fact in zip(records.places(facts), facts.itertuples(), strict=True):
+            yield _checked(place, lambda place=place, fact=fact: _check_video(suite / place, fact.frames_sha256))
+
+
+class _Suite(BaseModel):
+    reference: str | None = None
+    benchmarks: dict[str, dict[str, Any]] = {}
+    contrast: dict[str, tuple[str, str]] | None = None
+
+
+class _Experiment(BaseModel):
+    suite: _Suite = _Suite()
+
+
+class _Settings(BaseModel):
+    bootstrap: PositiveInt = RESAMPLES
+
+
+class _Config(BaseModel):
+    config: _Settings = _Settings()
+    experiment: _Experiment = _Experiment()
+
+
+class Claims(BaseModel):
+    """What a manifest says that can be checked: files with their sha256, and how intervals were made."""
+
+    files: Annotated[dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]], Field(min_length=1)]
+    config: _Config
+
+
+def read_claims(path: Path) -> Claims:
+    """The claims of a manifest; `ValueError` that says what is wrong with the file."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path.parent}: no manifest.json: give the folder of a finished suite, such as results/<suite>"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    claims = parse(Claims, data, str(path))
+    if outside := [name for name in claims.files if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise ValueError(f"{path}: {outside[0]} is outside of the results")
+    return claims
 
 
 def packages() -> dict[str, str]:
@@ -141,18 +185,25 @@ def _checked(what: object, check: Callable[[], str]) -> tuple[str, bool, str]:
     return str(what), not problem, problem
 
 
-def _check_video(sidecar: Path) -> str:
-    fact = json.loads(sidecar.read_text())
-    missing = [name for name in ("frames_sha256", "frames") if name not in fact]
-    if missing:
-        return f"its sidecar does not say {', '.join(missing)}"
-    same = video.frames_digest(sidecar.with_suffix(".mp4")) == fact["frames_sha256"]
-    return "" if same else "its frames are not those that its sidecar describes"
+def _check_facts(suite: Path, facts: pd.DataFrame) -> str:
+    """Whether the table of videos says what the sidecars do."""
+    again = records.collect([suite / sidecar_of(place) for place in records.places(facts)])
+    for name in again.columns.drop("label"):
+        for place, found, made in zip(records.places(facts), facts[name], again[name], strict=True):
+            if found != made and not (pd.isna(found) and pd.isna(made)):
+                return f"{place}: {name} is {found!r}, the sidecar says {made!r}"
+    return ""
+
+
+def _check_video(path: Path, digest: str | None) -> str:
+    if not digest:
+        return "its sidecar does not say frames_sha256"
+    return "" if video.frames_digest(path) == digest else "its frames are not those that its sidecar describes"
 
 
 def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int) -> str:
     board = leaderboard.read(path)
-    metrics = [card for name in dict.fromkeys(board["metric"]) if (card := known_card(name))]
+    metrics = [known for name in dict.fromkeys(board["metric"]) if (known := known_card(name))]
     used = scores[scores["entry"].isin(board["entry"])]
     again = leaderboard.build(used, facts, board["date"].iloc[0], metrics, resamples).set_index(leaderboard.KEY)
     for row in board.set_index(leaderboard.KEY).itertuples():
@@ -167,18 +218,25 @@ def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
     return ""
 
 
-def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, reference: str | None) -> str:
+def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, suite: _Suite) -> str:
     """Make the table again from the rows that it has, and compare every number."""
     table = pd.read_csv(path)
-    entries, common = list(dict.fromkeys(table["entry"])), dict(resamples=resamples)
+    sheet = Sheet(entries=list(dict.fromkeys(table["entry"])), resamples=resamples)
+    common = dict(entries=sheet.entries, resamples=resamples)
+    columns = [known for name in table.columns if (known := known_card(name))]
     if path.stem == "cost":
-        again = tables.cost(facts, entries, **common)
-    elif path.stem == "narrlv":
-        again = table2(scores, facts, entries, **common)
+        again = tables.cost(facts, **common)
+    elif made := _made_by_a_benchmark(path.stem, suite.benchmarks):
+        again = made(scores, facts, sheet)
+    elif not columns:
+        return "nobody here knows how it is made: the package of its benchmark or metrics is not installed"
+    elif path.stem == "contrast":
+        again = contrast("", "", scores, facts, columns=columns, resamples=resamples, **suite.contrast)
     elif path.stem == "differences":
-        again = tables.differences("", "", scores, facts, reference, entries=[reference, *entries], **common)
+        common["entries"] = [suite.reference, *sheet.entries]
+        again = tables.differences("", "", scores, facts, suite.reference, columns, **common)
     else:
-        again = tables.comparison("", "", scores, facts, entries=entries, **common)
+        again = tables.comparison("", "", scores, facts, columns, **common)
     key = [column for column in ("base", "entry", "score") if column in table]
     table, again = table.set_index(key), tables.to_frame(again).set_index(key)
     if odd := sorted(set(table.index) ^ set(again.index)):
@@ -189,6 +247,15 @@ def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
             if not _same(found, made):
                 return f"{'/'.join(row)}: {column} is {found}, the scores say {made}"
     return ""
+
+
+def _made_by_a_benchmark(name: str, benchmarks: Mapping[str, Any]) -> Callable | None:
+    """How the suite's benchmarks make a table of that name; None where it is none of theirs."""
+    for benchmark, said in benchmarks.items():
+        found = BENCHMARKS.get(benchmark)
+        if made := found.tables(parse(found.settings, said, f"benchmark {benchmark!r}")).get(name):
+            return made
+    return None
 
 
 def _same(one: float | None, other: float | None) -> bool:

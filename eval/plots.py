@@ -1,5 +1,8 @@
 """Figures as SVG and PNG, each a pure function of the long table and the sidecars.
 
+Those of the main comparison take (scores, facts, path, entries, columns), the columns of its table; a figure about one
+thing leaves them aside.
+
 Contenders take the colours of Okabe and Ito's colour-blind safe palette and a marker each; controls are grey.
 """
 
@@ -23,10 +26,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import stats
 
-from eval.cards import METRICS, OVERALL, Metric, card
-from eval.scores import read_trace
+from eval.metric import METRICS, Metric, card
+from eval.records import labels_of, told
 from eval.statistics import CONFIDENCE, SEED, estimate, kaplan_meier
-from eval.tables import MAIN, SECONDS, Table, cost
+from eval.tables import SECONDS, Table, cost
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -52,7 +55,7 @@ class Look:
 def looks(scores: pd.DataFrame, facts: pd.DataFrame, entries: Sequence[str] | None = None) -> dict[str, Look]:
     """Entry -> look, by its place in `entries` (default: as they come in `scores`)."""
     entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    labels = dict(zip(scores["entry"], scores["label"], strict=True))
+    labels = labels_of(facts, scores["entry"])
     controls = set(facts.loc[facts["control"].eq(True), "entry"])
     found, contenders, bracketing = {}, 0, 0
     for entry in [entry for entry in entries if entry in labels]:
@@ -66,7 +69,13 @@ def looks(scores: pd.DataFrame, facts: pd.DataFrame, entries: Sequence[str] | No
     return found
 
 
-def comparison(scores, facts, path: str | Path, entries=None, columns: Sequence[Metric] = MAIN) -> list[Path]:
+def comparison(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    columns: Sequence[Metric] = (),
+) -> list[Path]:
     """Every metric of every entry with its interval: a panel per metric, a row of panels per base model."""
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
     width, height = 1.35 * len(columns) + 1.2, 0.26 * len(drawn) + 0.75
@@ -87,7 +96,13 @@ def comparison(scores, facts, path: str | Path, entries=None, columns: Sequence[
     return _written(path)
 
 
-def drift(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def drift(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    columns: Sequence[Metric] = (),
+) -> list[Path]:
     """Similarity to the first window against time, mean over videos with the band of the mean over prompts."""
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
     with _figure(path, 1, len(bases), width=4.2 * len(bases) + 1.3, height=3.0, share_y=True) as (figure, axes):
@@ -111,7 +126,14 @@ def drift(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def survival(scores, facts, path: str | Path, entries=None, metric: str = "identity") -> list[Path]:
+def survival(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    columns: Sequence[Metric] = (),
+    metric: str = "identity",
+) -> list[Path]:
     """Share of videos that have not lost their subject yet (Kaplan and Meier), against time.
 
     metric: its value is the share of the video until the loss, 1 where there is none.
@@ -126,7 +148,13 @@ def survival(scores, facts, path: str | Path, entries=None, metric: str = "ident
     return _against_time(scores, facts, path, entries, metric, curve, ylabel)
 
 
-def lags(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def lags(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    columns: Sequence[Metric] = (),
+) -> list[Path]:
     """Mean cosine of subject features against their distance, 1, 2, 4, .. frames: to look at beside drift."""
 
     def curve(part: pd.DataFrame) -> np.ndarray:
@@ -189,13 +217,26 @@ def faults(matrix: pd.DataFrame, path: str | Path) -> list[Path]:
     return _written(path)
 
 
-def consistency_motion(scores, facts, path: str | Path, entries=None, quality: Metric = OVERALL) -> list[Path]:
+def consistency_motion(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    columns: Sequence[Metric] = (),
+) -> list[Path]:
     """Quality against motion: a frozen video stands in the upper left corner."""
-    return _scatter(scores, facts, path, entries, METRICS["motion"], quality)
+    return _scatter(scores, facts, path, entries, METRICS.get("motion"), _quality(columns))
 
 
-def cost_quality(scores, facts, path: str | Path, entries=None, quality: Metric = OVERALL) -> list[Path]:
+def cost_quality(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    columns: Sequence[Metric] = (),
+) -> list[Path]:
     """Quality against seconds per frame (logarithmic)."""
+    quality = _quality(columns)
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
     spent = {(row.base, row.entry): row.cells[SECONDS.name].estimate.mean for row in cost(facts).rows}
     with _figure(path, 1, len(bases), width=3.9 * len(bases) + 1.3, height=3.0) as (figure, axes):
@@ -218,7 +259,7 @@ def cost_quality(scores, facts, path: str | Path, entries=None, quality: Metric 
 
 def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall", "motion", "drift")) -> list[Path]:
     """The rows of an ablation's table (`tables.comparison`) in its order, a panel per metric, a line per base model."""
-    chosen = [column for column in table.columns if column.name in columns]
+    chosen = [column for column in table.columns if column.name in columns] or list(table.columns[:3])
     bases = list(dict.fromkeys(row.base for row in table.rows))
     words = list(dict.fromkeys(row.words[1] for row in table.rows))
     with _figure(path, 1, len(chosen), width=2.7 * len(chosen) + 0.6, height=2.6) as (figure, axes):
@@ -247,13 +288,19 @@ def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall"
     return _written(path)
 
 
-def reflection(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def reflection(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    columns: Sequence[Metric] = (),
+) -> list[Path]:
     """Self-reflection in one video: the score while noisy, where it fell and a search began, what was adopted.
 
     The video is the one with the most searches among `entries`. The thin line is the same score of the clean frames.
     """
     shown = [fact for fact in facts.itertuples() if entries is None or fact.entry in entries]
-    traces = [(fact, read_trace(fact.path, "reflection"), read_trace(fact.path, "consistency")) for fact in shown]
+    traces = [(fact, told(fact.trace, "reflection"), told(fact.trace, "consistency")) for fact in shown]
     traces = [found for found in traces if len(found[1])]
     with _figure(path, 1, 1, width=6.4, height=2.9) as (_, ((axis,),)):
         if not traces:
@@ -277,14 +324,22 @@ def reflection(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def foresight(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def foresight(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    columns: Sequence[Metric] = (),
+) -> list[Path]:
     """Why reflection can work: the score of noisy frames against that of the same frames when they are clean."""
     bases = list(dict.fromkeys(scores["base"]))
     with _figure(path, 1, len(bases), width=3.4 * len(bases), height=3.0) as (figure, axes):
         for base, axis in zip(bases, axes[0], strict=True):
             chosen = facts[(facts["base"] == base) & (facts["entry"].isin(entries) if entries is not None else True)]
             early, clean = (
-                pd.concat([read_trace(place, kind).assign(video=place) for place in chosen["path"]] or [pd.DataFrame()])
+                pd.concat(
+                    [told(trace, kind).assign(video=i) for i, trace in enumerate(chosen["trace"])] or [pd.DataFrame()]
+                )
                 for kind in ("reflection", "consistency")
             )
             axis.set_title(base)
@@ -303,7 +358,13 @@ def foresight(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def levels(scores, facts, path: str | Path, entries=None) -> list[Path]:
+def levels(
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    path: str | Path,
+    entries: Sequence[str] | None = None,
+    columns: Sequence[Metric] = (),
+) -> list[Path]:
     """Noise levels that each window of one video reads: a row per base model, a panel per entry that works in windows,
     its first video.
 
@@ -312,7 +373,7 @@ def levels(scores, facts, path: str | Path, entries=None) -> list[Path]:
     """
     videos = facts.drop_duplicates(["base", "entry"])
     shown = [fact for fact in videos.itertuples() if entries is None or fact.entry in entries]
-    found = [(fact, rows) for fact in shown if len(rows := read_trace(fact.path, "levels"))]
+    found = [(fact, rows) for fact in shown if len(rows := told(fact.trace, "levels"))]
     bases = list(dict.fromkeys(fact.base for fact, _ in found)) or [""]
     names = list(dict.fromkeys(fact.entry for fact, _ in found)) or [""]
     stages = list(dict.fromkeys(stage for _, rows in found for stage in rows["stage"]))
@@ -337,7 +398,9 @@ def levels(scores, facts, path: str | Path, entries=None) -> list[Path]:
     return _written(path)
 
 
-def lengths(scores, facts, path: str | Path, entries, measured: pd.DataFrame) -> list[Path]:
+def lengths(
+    scores: pd.DataFrame, facts: pd.DataFrame, path: str | Path, entries: Sequence[str] | None, measured: pd.DataFrame
+) -> list[Path]:
     """Peak memory and seconds per frame against length: flat where a method streams.
 
     A row of `measured` is one video (`miga.experiment.measure`): base, entry, frames, memory, seconds. One without
@@ -365,6 +428,11 @@ def lengths(scores, facts, path: str | Path, entries, measured: pd.DataFrame) ->
         _legend(axes[0])
         figure.subplots_adjust(wspace=0.25, hspace=0.3)
     return _written(path)
+
+
+def _quality(columns: Sequence[Metric]) -> Metric:
+    """The column that sums a board up: its derived one, or else its first."""
+    return next((column for column in columns if column.of), columns[0])
 
 
 def _scatter(scores, facts, path, entries, across: Metric, up: Metric) -> list[Path]:

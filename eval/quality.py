@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from eval.cards import ROUNDING, Metric, known_card
+from eval.metric import ROUNDING, known_card
 
 Severity = Literal["error", "warning", "note"]
 
@@ -84,12 +84,12 @@ def _missing(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
 
 def _out_of_range(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
     for metric, part in scores.groupby("metric", sort=False):
-        if (card := known_card(metric)) is None:
+        if (known := known_card(metric)) is None:
             continue
-        outside = part[(part["value"] < card.low - ROUNDING) | (part["value"] > card.high + ROUNDING)]
+        outside = part[(part["value"] < known.low - ROUNDING) | (part["value"] > known.high + ROUNDING)]
         if len(outside):
-            worst = outside["value"].loc[(outside["value"] - (card.low + card.high) / 2).abs().idxmax()]
-            sentence = f"{len(outside)} values outside {card.low} to {card.high}, such as {worst:g}"
+            worst = outside["value"].loc[(outside["value"] - (known.low + known.high) / 2).abs().idxmax()]
+            sentence = f"{len(outside)} values outside {known.low} to {known.high}, such as {worst:g}"
             yield Finding("error", "range", metric, sentence)
 
 
@@ -97,12 +97,12 @@ def _beyond_controls(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Find
     controls = set(facts.loc[facts["control"].eq(True), "entry"])
     means = scores.groupby(["base", "metric", "entry"], sort=False)["value"].mean().dropna()
     for (base, metric), part in means.groupby(["base", "metric"], sort=False):
-        card: Metric | None = known_card(metric)
+        known = known_card(metric)
         part = part.droplevel([0, 1])
         bracket = part[part.index.isin(controls)]
-        if card is None or not card.ranked or len(bracket) < 2:
+        if known is None or not known.ranked or len(bracket) < 2:
             continue
-        sign = 1 if card.higher_is_better else -1
+        sign = 1 if known.higher_is_better else -1
         worst, best = (sign * bracket).idxmin(), (sign * bracket).idxmax()
         for entry, value in part[~part.index.isin(controls)].items():
             for control, beyond, word in (
@@ -111,8 +111,8 @@ def _beyond_controls(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Find
             ):
                 if beyond:
                     sentence = (
-                        f"{value * card.scale:.{card.digits}f} is {word} control "
-                        f"({control}: {bracket[control] * card.scale:.{card.digits}f})"
+                        f"{value * known.scale:.{known.digits}f} is {word} control "
+                        f"({control}: {bracket[control] * known.scale:.{known.digits}f})"
                     )
                     yield Finding("warning", "controls", f"{base} / {entry} / {metric}", sentence)
 

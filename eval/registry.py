@@ -29,7 +29,10 @@ class Registry:
 
     @cached_property
     def points(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self.group)}
+        found = {point.name: point for point in entry_points(group=self.group)}
+        if not found:  # this repository registers some in every group
+            raise ValueError(f"no {self.what} is registered: install the package again (pip install -e .)")
+        return found
 
     def names(self) -> tuple[str, ...]:
         """All registered names, sorted."""

@@ -1,19 +1,17 @@
-"""The one long table: a row per video and metric. Everything published is a pure function of it and of the sidecars."""
+"""The one long table: a row per video and metric. Everything published is a pure function of it and of the table of
+videos (`eval.records`). `entry` is a method with its parameters under a name; `prompt_id` and `seed` pair entries."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Which video a row is about. `entry` is a method with its parameters under a name; `prompt_id`, `seed` pair entries.
-IDENTITY = ("suite", "base", "entry", "method", "label", "prompt_id", "seed")
+from eval.records import IDENTITY
 
 SCHEMA = pa.schema(
     [
@@ -29,13 +27,6 @@ SCHEMA = pa.schema(
 )
 COLUMNS = tuple(SCHEMA.names)
 KEY = ["suite", "base", "entry", "prompt_id", "seed", "metric", "protocol"]
-
-# What tables and reports read of a sidecar; the file holds more.
-FACTS = (
-    "suite", "base", "entry", "method", "label", "params", "version", "weights_sha256", "prompt", "prompt_id", "seed",
-    "frames", "fps", "encoder", "frames_sha256", "wall_seconds", "model_calls", "peak_memory_mb",
-    "control", "sound", "port", "streaming",
-)  # fmt: skip
 
 
 def check(scores: pd.DataFrame, name: str = "scores") -> pd.DataFrame:
@@ -74,24 +65,6 @@ def read(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
         raise ValueError(f"{missing[0]}: no such file of scores")
     tables = [pq.read_table(path, schema=SCHEMA).to_pandas() for path in paths]
     return check(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS)))
-
-
-def read_sidecars(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """One row per sidecar with the columns of FACTS (None where a sidecar does not say) and `path`."""
-    rows = []
-    for path in map(Path, paths):
-        try:
-            sidecar: dict[str, Any] = json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f"{path}: not a JSON file ({error})") from None
-        rows.append({"prompt_id": path.parent.name, **{name: sidecar[name] for name in FACTS if name in sidecar}})
-        rows[-1]["path"] = str(path)
-    return pd.DataFrame(rows, columns=[*FACTS, "path"])
-
-
-def read_trace(path: str | Path, kind: str) -> pd.DataFrame:
-    """The events of one kind that a method left in its sidecar's trace, a row each; empty where there are none."""
-    return pd.DataFrame(json.loads(Path(path).read_text()).get("trace", {}).get(kind, []))
 
 
 def _names(row: pd.Series) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from eval.cards import Metric, card
+from eval.metric import Metric, card
 
 TABLE = Path(__file__).with_name("faults.csv")  # the matrix of 24 rendered sprites scenes, every fault at full strength
 TIE = 1e-9  # a difference of values up to this is none

@@ -20,11 +20,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from eval.cards import METRICS, OVERALL, ROUNDING, VBENCH, Metric, of_videos
+from eval.metric import ROUNDING, Metric, of_videos
+from eval.records import labels_of
 from eval.sensitivity import verdicts
 from eval.statistics import RESAMPLES, Estimate, difference, estimate
-
-MAIN = (*(METRICS[name] for name in VBENCH), OVERALL, METRICS["motion"], METRICS["drift"])
 
 CALLS = Metric("calls_per_frame", "Model calls per frame", "Calls/frame",
                "Forward passes of the denoiser per video frame; a guided pass counts as two.",
@@ -86,7 +85,7 @@ def comparison(
     title: str,
     scores: pd.DataFrame,
     facts: pd.DataFrame,
-    columns: Sequence[Metric] = MAIN,
+    columns: Sequence[Metric],
     entries: Sequence[str] | None = None,
     words: Mapping[str, str] | None = None,
     heading: str = "Method",
@@ -95,12 +94,12 @@ def comparison(
 ) -> Table:
     """Entries x metrics on every base model, in the order of `entries` (default: as they come in `scores`).
 
-    scores: the long table of one suite, one protocol and version per metric; facts: its sidecars (`read_sidecars`).
+    scores: the long table of one suite, one protocol and version per metric; facts: its sidecars (`records.read`).
     words: entry -> its text in the first column instead of its label, under `heading`.
     An entry that ran on another base model only has a row without numbers.
     """
     one_protocol(scores)
-    labels = dict(zip(scores["entry"], scores["label"], strict=True)) | dict(words or {})
+    labels = labels_of(facts, scores["entry"]) | dict(words or {})
     entries = [entry for entry in (labels if entries is None else entries) if entry in labels]
     controls, ports, sound = _controls(facts), _ports(facts), _sound(facts)
     rows = []
@@ -133,7 +132,7 @@ def differences(
     scores: pd.DataFrame,
     facts: pd.DataFrame,
     reference: str,
-    columns: Sequence[Metric] = MAIN,
+    columns: Sequence[Metric],
     entries: Sequence[str] | None = None,
     notes: Sequence[str] = (),
     resamples: int = RESAMPLES,
@@ -141,7 +140,7 @@ def differences(
     """The reference entry minus each other one, paired on prompt and seed; bold where the interval excludes zero."""
     one_protocol(scores)
     entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    controls, ports = _controls(facts), _ports(facts)
+    controls, ports, labels = _controls(facts), _ports(facts), labels_of(facts, scores["entry"])
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
@@ -151,7 +150,7 @@ def differences(
             if entry == reference or entry not in parts:
                 continue
             gaps = {c.name: difference(parts[reference], parts[entry], c.parts, resamples) for c in columns}
-            label = f"{parts[reference]['label'].iloc[0]} − {parts[entry]['label'].iloc[0]}"
+            label = f"{labels[reference]} − {labels[entry]}"
             cells = {column: Cell(gap, gap.certain) for column, gap in gaps.items()}
             rows.append(Row(base, entry, (base, label), cells, entry in controls, (base, entry) in ports))
     return Table(name, title, ("Base", "Difference"), tuple(columns), tuple(rows), tuple(notes))
@@ -205,16 +204,18 @@ def with_paper(table: Table, numbers: Mapping[tuple[str, str], Mapping[str, floa
     return replace(table, rows=tuple(rows), compared=True)
 
 
-def paper_numbers(path: str | Path, section: str) -> dict[tuple[str, str], dict[str, float]]:
-    """(base, entry) -> metric -> percent of a table of the paper, as `config/paper_results.yaml` has them."""
-    data = yaml.safe_load(Path(path).read_text())
-    if section not in data:
-        raise ValueError(f"{path}: no section {section!r}: it has {', '.join(data)}")
-    columns = data[section].pop("columns")
+def paper_numbers(path: str | Path) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
+    """Table -> (base, entry) -> metric -> percent, as a file such as `config/paper_results.yaml` has them."""
     return {
-        (base, entry): {column: value for column, value in zip(columns, values, strict=True) if value is not None}
-        for base, part in data[section].items()
-        for entry, values in part.items()
+        table: {
+            (base, entry): {column: value for column, value in zip(columns, values, strict=True) if value is not None}
+            for base, part in bases.items()
+            for entry, values in part.items()
+        }
+        for table, (columns, bases) in (
+            (name, (said["columns"], {key: part for key, part in said.items() if key != "columns"}))
+            for name, said in yaml.safe_load(Path(path).read_text()).items()
+        )
     }
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +21,8 @@ from typing import Any, Literal
 import pandas as pd
 import psutil
 
-from eval import leaderboard
-from eval.scores import read, read_sidecars
+from eval import leaderboard, records
+from eval.scores import read
 
 Mode = Literal["offline", "online", "disabled"]
 
@@ -35,7 +35,7 @@ def publish(
     videos: int = 8,
     timeout: float = 120,
 ) -> dict[str, Any]:
-    """Publish the folder of a suite (scores.parquet, tables/, plots/, leaderboard/, videos with their sidecars).
+    """Publish the folder of a suite (scores.parquet, videos.parquet, tables/, plots/, leaderboard/, videos).
 
     Returns {"state": "published" | "unchanged" | "disabled" | "failed", "mode", "id", "reason"} and writes it to
     <suite>/wandb/status.json. Takes at most `timeout` seconds. The key is read from the environment (WANDB_API_KEY) by
@@ -121,15 +121,15 @@ def _log(request: dict[str, Any]) -> None:
 
     suite = Path(request["suite"])
     scores = read(suite / "scores.parquet")
-    sidecars = read_sidecars(sorted(_sidecars(suite, scores)))
+    known = records.read(suite / "videos.parquet")
     settings = wandb.Settings(
         init_timeout=request["timeout"], console="off", x_disable_stats=True, disable_git=True, disable_code=True
     )
     run = wandb.init(
-        project=request["project"], entity=request["entity"], group=suite.name, job_type="results", id=request["id"],
-        name=f"{suite.name}-{request['id'][:6]}", resume="allow", mode=request["mode"], dir=str(suite),
-        tags=sorted({"suite:" + suite.name, *scores["base"], *scores["method"]} - {""})[:20],
-        config=_config(scores, sidecars), settings=settings,
+        project=request["project"], entity=request["entity"], group=fitting(suite.name), job_type="results",
+        id=request["id"], name=fitting(f"{suite.name}-{request['id'][:6]}"), resume="allow", mode=request["mode"],
+        dir=str(suite), tags=tags(suite.name, *scores["base"], *scores["method"]),
+        config=_config(scores, known), settings=settings,
     )  # fmt: skip
     boards = sorted((suite / "leaderboard").glob("*.csv"))
     for path in boards:
@@ -138,10 +138,10 @@ def _log(request: dict[str, Any]) -> None:
             run.summary[f"{row.metric}/{row.base}/{row.entry}"] = row.value
     log: dict[str, Any] = {f"tables/{p.stem}": _table(wandb, p) for p in sorted((suite / "tables").glob("*.csv"))}
     log |= {f"plots/{path.stem}": wandb.Image(str(path)) for path in sorted((suite / "plots").glob("*.png"))}
-    log["videos"] = _videos(wandb, scores, sidecars, request["videos"])
+    log["videos"] = _videos(wandb, suite, scores, known, request["videos"])
     run.log(log, step=0)
     results = wandb.Artifact(
-        f"{suite.name}-results", type="results", metadata={"scores_sha256": leaderboard.digest(scores)}
+        artifact_name(suite.name), type="results", metadata={"scores_sha256": leaderboard.digest(scores)}
     )
     for path in (suite / "scores.parquet", suite / "manifest.json", *boards, *sorted((suite / "tables").glob("*.csv"))):
         if path.is_file():
@@ -152,24 +152,35 @@ def _log(request: dict[str, Any]) -> None:
     run.finish()
 
 
-def _sidecars(suite: Path, scores: pd.DataFrame) -> Iterator[Path]:
-    for row in scores[["base", "entry", "prompt_id", "seed"]].drop_duplicates().itertuples():
-        path = suite / row.base / row.entry / row.prompt_id / f"seed-{row.seed}.json"
-        if path.is_file():
-            yield path
+def fitting(name: str, most: int = 128) -> str:
+    """A name of at most `most` characters; a longer one is cut and keeps a digest, so that no two become one."""
+    return name if len(name) <= most else f"{name[: most - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _config(scores: pd.DataFrame, sidecars: pd.DataFrame) -> dict[str, Any]:
+def tags(suite: str, *names: str) -> list[str]:
+    """The suite's tag and others, at most 20 of 1 to 64 characters, as W&B takes them."""
+    others = sorted({fitting(name, 64) for name in names if name})
+    return [fitting(f"suite:{suite}", 64), *others][:20]
+
+
+def artifact_name(suite: str) -> str:
+    """Name of a suite's results as an artifact: W&B takes ASCII letters, digits, dots, dashes and underscores."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "-", suite)
+    if plain != suite:
+        plain += f"-{hashlib.sha256(suite.encode()).hexdigest()[:8]}"
+    return f"{fitting(plain, 120)}-results"
+
+
+def _config(scores: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
     """What made the results, by base model and entry. Dots do not belong in wandb's keys."""
-    first = sidecars.drop_duplicates(["base", "entry"])
-    entries = {
-        f"{row.base}/{row.entry}".replace(".", "_"): {
-            "method": row.method,
-            "version": row.version,
-            "params": row.params,
-        }
-        for row in first.itertuples()
-    }
+    first = known.drop_duplicates(["base", "entry"])
+    entries: dict[str, Any] = {}
+    for row in first.itertuples():
+        name = f"{row.base}/{row.entry}"
+        key = name.replace(".", "_")
+        if key in entries:  # of a name that differs in dots alone
+            key += f"-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        entries[key] = {"method": row.method, "version": row.version, "params": row.params}
     protocols = scores.groupby("metric")[["protocol", "version"]].first().to_dict("index")
     return {"suite": scores["suite"].iloc[0], "entries": entries, "metrics": protocols}
 
@@ -178,17 +189,17 @@ def _table(wandb, path: Path):
     return wandb.Table(dataframe=pd.read_csv(path))
 
 
-def _videos(wandb, scores: pd.DataFrame, sidecars: pd.DataFrame, count: int):
+def _videos(wandb, suite: Path, scores: pd.DataFrame, known: pd.DataFrame, count: int):
     """Prompt x entry x video x scores: the first prompts on every entry, as many videos as asked for."""
     values = scores.pivot_table(index=["base", "entry", "prompt_id", "seed"], columns="metric", values="value")
     metrics = list(values.columns)
     table = wandb.Table(columns=["prompt", "base", "method", "seed", "video", *metrics])
-    chosen = sidecars.sort_values(["prompt_id", "seed"], kind="stable")
-    chosen = chosen[[Path(path).with_suffix(".mp4").is_file() for path in chosen["path"]]].head(count)
-    for row in chosen.itertuples():
+    known = known.assign(path=[suite / place for place in records.places(known)])
+    known = known.sort_values(["prompt_id", "seed", "base", "entry"], kind="stable")
+    for row in known[known["path"].map(Path.is_file)].head(count).itertuples():
         key = (row.base, row.entry, row.prompt_id, row.seed)
         found = [float(values.loc[key, metric]) if key in values.index else None for metric in metrics]
-        video = wandb.Video(str(Path(row.path).with_suffix(".mp4")), format="mp4", caption=str(row.prompt)[:200])
+        video = wandb.Video(str(row.path), format="mp4", caption=str(row.prompt)[:200])
         table.add_data(row.prompt, row.base, row.label, row.seed, video, *found)
     return table
 

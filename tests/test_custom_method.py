@@ -13,11 +13,13 @@ import yaml
 
 from eval import leaderboard
 from eval.parsing import parse
-from eval.scores import read_sidecars
+from eval.records import collect
+from eval.vbench.cards import MAIN
 from eval.vbench.matching import middle
 from eval.vbench.score import Backbones, score_videos
 from miga.engine.method import METHODS
 from miga.experiment import run
+from miga.experiment.job import Job, configure
 from miga.experiment.suite import MethodFile
 from tests.toy import ToyModel
 
@@ -64,9 +66,9 @@ def test_once_installed_it_has_a_name_and_checked_parameters(installed):
     assert "mirror" in METHODS.names()
     written = parse(MethodFile, yaml.safe_load(block("yaml")), str(PAGE))
     for entry in (written.entries | written.variants).values():
-        assert run.configure(entry.method, entry.params)[0] is installed
+        assert configure(entry.method, entry.params)[0] is installed
     with pytest.raises(ValueError, match="periods"):
-        run.configure("mirror", {"periods": 3})
+        configure("mirror", {"periods": 3})
 
 
 def test_it_reaches_the_leaderboard(installed, tmp_path):
@@ -75,7 +77,7 @@ def test_it_reaches_the_leaderboard(installed, tmp_path):
         for entry in ("mirror", "direct"):
             where = tmp_path / "toy" / entry / text.prompt.replace(" ", "-") / "seed-1.mp4"
             where.parent.mkdir(parents=True)
-            job = run.Job(
+            job = Job(
                 suite="toy", base="toy", entry=entry, method=entry, prompt_id=where.parent.name, prompt=text.prompt,
                 seed=1, frames=18, video=where,
             )  # fmt: skip
@@ -86,8 +88,8 @@ def test_it_reaches_the_leaderboard(installed, tmp_path):
         return torch.nn.functional.adaptive_avg_pool2d(frames.permute(0, 3, 1, 2).float(), 2).flatten(1)
 
     scores = score_videos(videos, Backbones("toy", "1", features, features, middle))
-    facts = read_sidecars(video.with_suffix(".json") for video in videos)
-    board = leaderboard.build(scores, facts, "2026-01-31", resamples=100)
+    facts = collect(video.with_suffix(".json") for video in videos)
+    board = leaderboard.build(scores, facts, "2026-01-31", MAIN, resamples=100)
     rows = board[board["entry"] == "mirror"]
     assert len(rows) == len(board) / 2 and set(rows["label"]) == {"Mirrored noise"}
     assert rows["value"].notna().all() and (rows["total"] == 2).all()

@@ -98,7 +98,7 @@ def test_there_is_no_circle():
 @pytest.mark.parametrize(
     "room, stranger, left_over",
     [
-        ("workflow", "torch", ["backbones.py"]),
+        ("workflow", "torch", []),
         ("miga", "snakemake", []),
         ("baselines", "snakemake", []),
         ("eval", "snakemake", []),

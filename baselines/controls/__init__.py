@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-from pydantic import Field
+from collections.abc import Iterator, Sequence
 
+import numpy as np
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.noise import Noise
 from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
 
 
 class Control(MethodConfig):
@@ -15,7 +22,9 @@ class Control(MethodConfig):
     guidance_scale: float | None = Field(None, description="classifier-free guidance; default: the model's")
 
 
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int, config: Control, noise: Noise, trace: Trace
+) -> Iterator[Float[Tensor, "f c h w"]]:
     """The base model's own clip, whatever was asked."""
     yield sample_clip(model, texts[0], noise, guidance_scale=config.guidance_scale)
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Iterator, Sequence
 
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.noise import Noise
 from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
 
 
 class Direct(MethodConfig):
@@ -14,7 +21,9 @@ class Direct(MethodConfig):
     guidance_scale: float | None = Field(None, description="classifier-free guidance; default: the model's")
 
 
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int, config: Direct, noise: Noise, trace: Trace
+) -> Iterator[Float[Tensor, "f c h w"]]:
     """All latents of the video as one clip, however far that is beyond what the model was trained on."""
     yield sample_clip(model, texts[0], noise, num_latents, guidance_scale=config.guidance_scale)
 

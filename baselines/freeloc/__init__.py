@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
+from jaxtyping import Float
 from pydantic import Field
+from torch import Tensor
 
 from baselines.freeloc.branches import Lengths, branch_attention, tsa, vrpr
 from miga.engine.attention import denoise_with
+from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.noise import Noise
 from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
 
 BLOCKS = 30  # of Wan2.1-T2V-1.3B, where the released list was found
 SPARSE = (0, 1, 4, 6, 7, 9, 10, 11, 13, 14, 15, 16, 18, 22, 23, 24, 25)
@@ -69,7 +75,9 @@ class FreeLOC(MethodConfig):
         return frozenset(block for block in range(blocks) if block * BLOCKS // blocks in SPARSE)
 
 
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int, config: FreeLOC, noise: Noise, trace: Trace
+) -> Iterator[Float[Tensor, "f c h w"]]:
     """Ordinary sampling of the whole video, each block with its kind of attention, at every step."""
     _, height, width = model.latent_shape
     _, patch_height, patch_width = model.denoiser.config.patch_size

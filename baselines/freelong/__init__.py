@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
 
+from jaxtyping import Float
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from baselines.freelong.blend import LOCAL, Mask, Shape, blended_attention, low_pass
 from baselines.freenoise import shuffled_noise
 from miga.engine.attention import denoise_with
+from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.noise import Noise
 from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
 
 PAPER = dict(active=0.5, skip_finest=False, outside="zeroed")  # where the paper differs from the released code
 
@@ -42,7 +48,9 @@ class FreeLong(MethodConfig):
         return PAPER | chosen if chosen.get("preset") == "paper" else chosen
 
 
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int, config: FreeLong, noise: Noise, trace: Trace
+) -> Iterator[Float[Tensor, "f c h w"]]:
     """Ordinary sampling of the whole video from FreeNoise's noise, with blended attention in the first steps."""
     levels = model.solver.num_levels
     height, width = model.latent_shape[1:]

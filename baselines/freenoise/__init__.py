@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -12,10 +13,11 @@ from torch import Tensor
 from baselines.freenoise.prompts import injected
 from baselines.freenoise.windows import Windows, window_attention
 from miga.engine.attention import denoise_with
-from miga.engine.base_model import BaseModel
+from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Card, Method, MethodConfig
 from miga.engine.noise import Noise
 from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
 
 
 class FreeNoise(MethodConfig):
@@ -51,7 +53,9 @@ def shuffled_noise(model: BaseModel, frames: int, window: int, stride: int, nois
     return drawn[frame_order(frames, window, stride, noise)]
 
 
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int, config: FreeNoise, noise: Noise, trace: Trace
+) -> Iterator[Float[Tensor, "f c h w"]]:
     """Ordinary sampling of the whole video from shuffled noise, frames attending inside windows."""
     windows = Windows(config.window or model.window, config.stride, config.weights, config.tail)
     trace.add("windows", size=windows.size, stride=windows.stride, count=len(windows.starts(num_latents)))

@@ -70,7 +70,7 @@ def injected(
 
     def guided(latents, levels, _, guidance_scale=None):
         scale = model.guidance_scale if guidance_scale is None else guidance_scale
-        step = model.solver.num_levels - 1 - int(levels[0, 0])
+        step = model.solver.num_levels - 1 - int(levels.max())
         inject = step < config.inject[0] or step > config.inject[1]
         with frame_texts(model.denoiser, second if inject else mixed, mixed):
             positive = denoise(latents, levels, text, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from math import sqrt
 from typing import Literal
@@ -14,8 +15,11 @@ from torch import Tensor
 from baselines.freenoise.windows import Windows, window_attention
 from baselines.freepca.fusion import fused_attention
 from miga.engine.attention import denoise_with
+from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.noise import Noise
 from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
 
 
 class FreePCA(MethodConfig):
@@ -55,7 +59,9 @@ def fused_levels(config: FreePCA, model) -> range | list[int]:
     return [level for level, t in enumerate(model.solver.timesteps.tolist()) if t > config.gate_timestep]
 
 
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int, config: FreePCA, noise: Noise, trace: Trace
+) -> Iterator[Float[Tensor, "f c h w"]]:
     """Ordinary sampling of the whole video, frames attending inside windows that are fused in the first steps."""
     windows = Windows(config.window or model.window, config.stride, config.weights, config.tail)
     plain = partial(window_attention, windows=windows)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
+from jaxtyping import Float
 from pydantic import Field
+from torch import Tensor
 
 from baselines.lvsa.pattern import key_frame_interval, shrunk, sparse_attention
 from miga.engine.attention import attention, denoise_with
+from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.noise import Noise
 from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
 
 
 class LVSA(MethodConfig):
@@ -34,7 +40,9 @@ class LVSA(MethodConfig):
         return (max(step - (self.offset == "released"), 0) % interval) if self.rotate else 0
 
 
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int, config: LVSA, noise: Noise, trace: Trace
+) -> Iterator[Float[Tensor, "f c h w"]]:
     """Ordinary sampling of the whole video with sparse attention, at every step and in every block."""
     reference = config.reference or model.window
     window = max(1, round(3 * reference / 21)) if config.window is None else config.window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from math import pi
 from typing import Any, Literal
@@ -12,8 +13,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from miga.engine.attention import time_frequencies, time_frequency
+from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.noise import Noise
 from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
 
 COMPONENTS = 22  # of Wan's rotary positions in time
 PRESETS: dict[str, dict[str, Any]] = dict(
@@ -77,7 +81,9 @@ def slowed(config: RIFLEx, theta: Float[Tensor, " components"], frames: int, win
     return k, config.scale * 2 * pi / length
 
 
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int, config: RIFLEx, noise: Noise, trace: Trace
+) -> Iterator[Float[Tensor, "f c h w"]]:
     """Ordinary sampling of the whole video while one rotary component turns slower."""
     theta = time_frequencies(model.denoiser)
     change = slowed(config, theta, num_latents, model.window)

@@ -3,17 +3,21 @@ and its predictions are averaged where they overlap."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from pydantic import Field
+from torch import Tensor
 
 from baselines.freenoise import shuffled_noise
 from baselines.sliding_window.windows import Schedule, Weights, Window, average, batches, windows
-from miga.engine.base_model import Text
+from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.noise import Noise
 from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
 
 
 class SlidingWindow(MethodConfig):
@@ -41,7 +45,9 @@ def own_texts(found: Sequence[Window], texts: Sequence[Text], frames: int) -> li
     return [texts[window[len(window) // 2] * len(texts) // frames] for window in found]
 
 
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int, config: SlidingWindow, noise: Noise, trace: Trace
+) -> Iterator[Float[Tensor, "f c h w"]]:
     """Ordinary sampling of the whole video, which the network never sees as a whole."""
     length = config.window or model.window
     overlap = round(length * 8 / 21) if config.overlap is None else config.overlap

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
 
+from jaxtyping import Float
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from baselines.ultravico.decay import Decay, decayed_attention
 from miga.engine.attention import denoise_with
+from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Card, Method, MethodConfig
+from miga.engine.noise import Noise
 from miga.engine.sampling import sample_clip
+from miga.engine.trace import Trace
 
 PRESETS: dict[str, dict[str, Any]] = dict(
     released=dict(distance="tokens", centred=True, cut=True),
@@ -53,7 +59,9 @@ class UltraViCo(MethodConfig):
         return Decay(self.window or window, self.alpha, **chosen, beta=self.beta, period=self.period, gamma=self.gamma)
 
 
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int, config: UltraViCo, noise: Noise, trace: Trace
+) -> Iterator[Float[Tensor, "f c h w"]]:
     """Ordinary sampling of the whole video with damped attention to far frames, at every step and in every block."""
     decay = config.decay(model.abilities.attention, model.window)
     trace.add("decay", **vars(decay))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from eval.cards import NARRLV
+from eval import metric as registered
 from eval.narrlv.answers import PROTOCOL, Answered, Cache, Settings, Video, answer, column
 from eval.narrlv.judges.contract import Judge
 from eval.narrlv.metric import SCORES, score
 from eval.narrlv.suite import Item
-from eval.scores import COLUMNS, IDENTITY
+from eval.records import IDENTITY, read_beside
+from eval.scores import COLUMNS
 
 
 def score_videos(
@@ -33,18 +33,19 @@ def score_videos(
     `items` by prompt id; `aesthetics` by the video's name in the answers, "<base>/<entry>/<prompt id>/<file's stem>",
     for the variant that mixes it in. A score that does not exist is a row with its reason.
     """
-    sidecars = {_name(path, sidecar): (sidecar, path) for path, sidecar in _sidecars(videos)}
-    unknown = [name for name, (sidecar, _) in sidecars.items() if sidecar["prompt_id"] not in items]
+    beside = {path: read_beside(path).model_dump(include={*IDENTITY, "frames"}) for path in map(Path, videos)}
+    sidecars = {_name(path, about): (about, path) for path, about in beside.items()}
+    unknown = [name for name, (about, _) in sidecars.items() if about["prompt_id"] not in items]
     if unknown:
         raise ValueError(f"no NarrLV item for the video {unknown[0]}: its prompt id must be an item's id")
-    tasks = [Video(name, path, items[sidecar["prompt_id"]]) for name, (sidecar, path) in sidecars.items()]
+    tasks = [Video(name, path, items[about["prompt_id"]]) for name, (about, path) in sidecars.items()]
     answered = list(answer(tasks, judge, cache, settings))
     protocol = f"narrlv/{variant}/{parser}/{column(judge, settings, cache.left_out)}"
     rows = []
     for one in answered:
-        sidecar = sidecars[one.video.name][0]
-        identity = {name: sidecar[name] for name in IDENTITY} | {
-            "frames": sidecar.get("frames", 0),
+        about = sidecars[one.video.name][0]
+        identity = {name: about[name] for name in IDENTITY} | {
+            "frames": about["frames"] or 0,
             "protocol": protocol,
         }
         q = (aesthetics or {}).get(one.video.name)
@@ -64,12 +65,12 @@ def rows_of(answered: Answered, variant: str, parser: str, q: float | None = Non
         reason = f"{len(silent)} questions without an answer, the first one: {silent[0].get('error', 'no vote')}"
     if not reason:
         scores = score(answered.votes, answered.video.item.tna, q, variant, parser)
-    for metric, card in NARRLV.items():
+    for metric in (*SCORES, "unparsable"):
         value = math.nan if scores is None else getattr(scores, metric)
         missing = math.isnan(value)
         yield {
             "metric": metric,
-            "version": card.version,
+            "version": registered.METRICS.get(metric).version,
             "value": None if missing else value,
             "reason": (reason or _reason(metric, answered.video.item, variant, q)) if missing else None,
             "series": None,
@@ -84,19 +85,5 @@ def _reason(metric: str, item: Item, variant: str, q: float | None) -> str:
     return "a category without a readable vote"
 
 
-def _name(path: Path, sidecar: Mapping[str, Any]) -> str:
-    return "/".join([*(sidecar[part] for part in ("base", "entry", "prompt_id")), path.stem])
-
-
-def _sidecars(videos: Iterable[str | Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in map(Path, videos):
-        beside = path.with_suffix(".json")
-        try:
-            sidecar = {"prompt_id": path.parent.name, **json.loads(beside.read_text())}
-        except FileNotFoundError:
-            raise ValueError(f"{path}: no sidecar {beside.name} beside it") from None
-        except ValueError as error:
-            raise ValueError(f"{beside}: not a JSON file ({error})") from None
-        if missing := [name for name in IDENTITY if name not in sidecar]:
-            raise ValueError(f"{beside}: the sidecar does not say {', '.join(missing)}")
-        yield path, sidecar
+def _name(path: Path, about: Mapping[str, Any]) -> str:
+    return "/".join([*(about[part] for part in ("base", "entry", "prompt_id")), path.stem])

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pandas as pd
 
-from eval.cards import MEAN3, NARRLV, Metric
+from eval.metric import Metric
+from eval.narrlv.cards import MEAN3, NARRLV, UNREAD
 from eval.narrlv.metric import SCORES
 from eval.narrlv.suite import FACTORS, factor_and_tna
 from eval.statistics import RESAMPLES
 from eval.tables import Table, comparison, with_paper
 
-UNREAD = NARRLV["unparsable"]
 _BESIDE = (
     "The paper prints one number a cell and does not say how it is formed from R_fid, R_cov and R_coh. Mean is our "
     "convention, the plain mean of the three; the paper's number stands beside it for want of a better place."

@@ -16,8 +16,9 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from eval.cards import card, of_videos
-from eval.scores import read, read_sidecars
+from eval import records
+from eval.metric import known_card
+from eval.scores import read
 
 FOLDER = Path(__file__).parent
 
@@ -31,20 +32,22 @@ FIGURES = {
     "reflection": "Self-reflection in the video with the most searches: scores, candidates and what was adopted.",
     "foresight": "The consistency score of noisy frames against that of the same frames when they are clean.",
 }
-FIRST = ("vbench", "narrlv", "differences", "cost")  # tables in this order, then the ablations
 
 
-def write(suite: str | Path, title: str, note: str = "", entries: Sequence[str] | None = None) -> Path:
+def write(
+    suite: str | Path, title: str, note: str = "", entries: Sequence[str] | None = None, first: Sequence[str] = ()
+) -> Path:
     """Write the report of a suite's folder and return its path.
 
-    Reads scores.parquet, the sidecars, tables/*.json and plots/*.svg, and quality.json and manifest.json where they
-    are. `note` is what a reader must know about the suite; `entries` orders the gallery (default: as in the scores).
+    Reads scores.parquet, videos.parquet, tables/*.json and plots/*.svg, and quality.json and manifest.json where they
+    are. `note` is what a reader must know about the suite; `entries` orders the gallery (default: as in the scores),
+    `first` are the tables that come before the others.
     """
     suite = Path(suite)
     path = suite / "report/index.html"
     path.parent.mkdir(exist_ok=True)
     scores = read(suite / "scores.parquet")
-    tables = sorted(suite.glob("tables/*.json"), key=lambda path: (_rank(path.stem), path.stem))
+    tables = sorted(suite.glob("tables/*.json"), key=lambda path: (_rank(path.stem, first), path.stem))
     plots = sorted(suite.glob("plots/*.svg"), key=lambda path: (_rank(path.stem, tuple(FIGURES)), path.stem))
     page = (
         _environment()
@@ -57,7 +60,8 @@ def write(suite: str | Path, title: str, note: str = "", entries: Sequence[str] 
             quality=_json(suite / "quality.json"),
             tables=[json.loads(path.read_text()) for path in tables],
             plots=[{"name": plot.stem, "caption": FIGURES.get(plot.stem, _words(plot.stem))} for plot in plots],
-            gallery=gallery(suite, scores, entries),
+            metrics=_shown_metrics(scores),
+            gallery=gallery(records.read(suite / "videos.parquet"), scores, entries),
             manifest=_json(suite / "manifest.json"),
             summary=_summary(scores),
         )
@@ -66,28 +70,24 @@ def write(suite: str | Path, title: str, note: str = "", entries: Sequence[str] 
     return path
 
 
-def gallery(suite: Path, scores: pd.DataFrame, entries: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def gallery(videos: pd.DataFrame, scores: pd.DataFrame, entries: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """A record per video: where it is, what made it, and its scores; reasons in place of missing ones."""
-    found = scores[["base", "entry", "prompt_id", "seed"]].drop_duplicates()
-    places = [suite / row.base / row.entry / row.prompt_id / f"seed-{row.seed}.json" for row in found.itertuples()]
-    facts = read_sidecars(place for place in places if place.is_file())
     order = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    facts = facts[facts["entry"].isin(order)]
-    facts = facts.iloc[facts["entry"].map(order.index).argsort(kind="stable")]
+    videos = videos[videos["entry"].isin(order)].sort_values(list(records.PLACE))
+    videos = videos.iloc[videos["entry"].map(order.index).argsort(kind="stable")]
     values = {
         key: {row.metric: None if pd.isna(row.value) else row.value for row in rows.itertuples()}
-        for key, rows in scores.groupby(["base", "entry", "prompt_id", "seed"])
+        for key, rows in scores.groupby(list(records.PLACE))
     }
-    records = []
-    for fact in facts.to_dict("records"):
-        key = (fact["base"], fact["entry"], fact["prompt_id"], fact["seed"])
-        path = Path(fact["path"]).relative_to(suite)
+    shown = []
+    for fact, path in zip(videos.to_dict("records"), records.places(videos), strict=True):
+        key = tuple(fact[name] for name in records.PLACE)
         keep = ("base", "entry", "label", "prompt_id", "prompt", "seed", "frames", "fps", "model_calls", "wall_seconds")
-        records.append(
+        shown.append(
             {name: _plain(fact[name]) for name in (*keep, "control", "port", "frames_sha256", "version")}
-            | {"src": _link(path.with_suffix(".mp4")), "sidecar": _link(path), "scores": values.get(key, {})}
+            | {"src": _link(path), "sidecar": _link(records.sidecar_of(path)), "scores": values.get(key, {})}
         )
-    return records
+    return shown
 
 
 def _link(path: Path) -> str:
@@ -103,11 +103,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["shown"] = _shown
-    environment.globals["metrics"] = [
-        {name: getattr(shown, name) for name in ("name", "short", "label", "scale", "digits")}
-        for shown in map(card, of_videos())
-    ]
     return environment
+
+
+def _shown_metrics(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the gallery must know of the metrics of the long table; of those that are not installed here, nothing."""
+    found = [known for name in dict.fromkeys(scores["metric"]) if (known := known_card(name))]
+    return [{key: getattr(known, key) for key in ("name", "short", "label", "scale", "digits")} for known in found]
 
 
 def _shown(value: float | None, column: dict[str, Any], sign: bool = False) -> str:
@@ -128,7 +130,7 @@ def _summary(scores: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _rank(name: str, order: Sequence[str] = FIRST) -> int:
+def _rank(name: str, order: Sequence[str]) -> int:
     return order.index(name) if name in order else len(order)
 
 

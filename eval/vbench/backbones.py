@@ -35,7 +35,7 @@ import yaml
 from jaxtyping import Float
 from torch import Tensor
 
-from eval.cards import STANDARD
+from eval.vbench import STANDARD
 from eval.vbench.metrics import parts_of
 from eval.vbench.musiq import imaging_quality
 from eval.vbench.networks import Frames, Weights, blocks, checkpoint, in_batches, norm

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eval.cards import VBENCH
 from eval.tables import one_protocol
+from eval.vbench import VBENCH
 from eval.vbench.official import SCALES
 
 POOLED = ("subject_consistency", "background_consistency")  # averaged over all frames, the others over videos

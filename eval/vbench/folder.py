@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from eval import scores
-from eval.scores import COLUMNS, IDENTITY, KEY
+from eval.records import IDENTITY
+from eval.scores import COLUMNS, KEY
 from eval.vbench.score import SUFFIXES, Backbones, row
 
 Rows = list[dict[str, Any]]
@@ -32,10 +33,7 @@ def foreign(folder: str | Path) -> list[Video]:
         if place in named:
             raise ValueError(f"{folder}: {named[place].name} and {path.name} are both sample {place[1]} of one prompt")
         named[place] = path
-    return [
-        (path, dict(zip(IDENTITY, ("custom", "", name, "", name, *place), strict=True)))
-        for place, path in named.items()
-    ]
+    return [(path, dict(zip(IDENTITY, ("custom", "", name, "", *place), strict=True))) for place, path in named.items()]
 
 
 def score_folder(

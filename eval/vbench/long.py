@@ -29,8 +29,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from eval import video
-from eval.cards import VBENCH, card
-from eval.vbench.metrics import NotDefined, Observation, consistency, measured, parts_of
+from eval.metric import METRICS, NotDefined
+from eval.vbench import VBENCH
+from eval.vbench.metrics import Observation, consistency, measured, parts_of
 from eval.vbench.score import Backbones, observe, row
 
 SECONDS = 2
@@ -113,8 +114,10 @@ def score_video(
 
 
 def _in_clip(metric: str, long: Backbones, seen: list[Observation], frames: int) -> dict[str, Any]:
-    if frames < card(metric).frames:
-        return row(metric, long, frames, reason=f"{frames} frames: {metric} needs at least {card(metric).frames}")
+    if frames < METRICS.get(metric).frames:
+        return row(
+            metric, long, frames, reason=f"{frames} frames: {metric} needs at least {METRICS.get(metric).frames}"
+        )
     try:
         values = [measured(metric, clip)[0] for clip in seen]
     except NotDefined as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,14 +17,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eval import lags, repetition, vqeval
-from eval.cards import METRICS, PLUGINS, Metric
+from eval.metric import METRICS, NotDefined
 from eval.vbench.dynamics import moves, threshold
 
 Measured = tuple[float, list[float]]
-
-
-class NotDefined(ValueError):
-    """Why a metric has no value for this video, in one sentence."""
+Part = str | Callable[[Tensor], Tensor]  # of the pass, as metrics name it
 
 
 @dataclass(frozen=True)
@@ -41,27 +39,18 @@ class Observation:
     window: frames of the base model's own clip. size: height and width in pixels. fps: as the file says, 0 if unknown.
     """
 
-    parts: Mapping[str, Tensor]
+    parts: Mapping[Part, Tensor]
     frames: int
     window: int = 16
     fps: float = 0.0
     size: tuple[int, int] = (0, 0)
     prompt: str | None = None
-    undefined: Mapping[str, str] = field(default_factory=dict)  # part -> why there is nothing of it
+    undefined: Mapping[Part, str] = field(default_factory=dict)  # part -> why there is nothing of it
 
-    def __getitem__(self, part: str) -> Tensor:
+    def __getitem__(self, part: Part) -> Tensor:
         if part in self.undefined:
             raise NotDefined(self.undefined[part])
         return self.parts[part]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric of single videos: its card, the part of the pass that it reads, and its formula on what is kept."""
-
-    card: Metric
-    part: str
-    formula: Callable[[Observation], Measured]
 
 
 PARTS = ("subject", "background", "interpolation", "change", "displacement", "thumbnail", "sharpness", "flow")
@@ -115,10 +104,15 @@ def aesthetic_quality(scores: Float[Tensor, "T 1"]) -> Measured:
     return _mean(scores[:, 0].double() / 10)
 
 
-def dynamic_degree(scores: Float[Tensor, " pairs"], size: tuple[int, int]) -> Measured:
+def dynamic_degree(seen: Observation) -> Measured:
     """VBench's dynamic degree: 1 where enough pairs of sampled frames move, else 0; the series are pixels per pair."""
-    series = _finite(scores).tolist()
-    return float(moves(series, threshold(*size))), series
+    series = _finite(seen["flow"]).tolist()
+    return float(moves(series, threshold(*seen.size))), series
+
+
+def falls_away(seen: Observation) -> Measured:
+    """`drift` over windows of the base model's own clip."""
+    return drift(seen["subject"], seen.window)
 
 
 def comes_back(seen: Observation) -> Measured:
@@ -154,44 +148,19 @@ def _two_windows(seen: Observation) -> np.ndarray:
     return seen["thumbnail"].numpy()
 
 
-def _of(part: str, formula: Callable[[Tensor], Measured]) -> tuple[str, Callable[[Observation], Measured]]:
-    return part, lambda seen: formula(seen[part])
+def of(part: str, formula: Callable[[Tensor], Measured]) -> dict[str, Any]:
+    """The part and the formula of a metric that reads nothing else."""
+    return {"part": part, "formula": lambda seen: formula(seen[part])}
 
 
-# Each metric: the part that it reads, and its formula.
-_FORMULAS: dict[str, tuple[str, Callable[[Observation], Measured]]] = {
-    "subject_consistency": _of("subject", consistency),
-    "background_consistency": _of("background", consistency),
-    "motion_smoothness": _of("interpolation", smoothness),
-    "temporal_flickering": _of("change", smoothness),
-    "imaging_quality": _of("imaging", imaging_quality),
-    "aesthetic_quality": _of("aesthetic", aesthetic_quality),
-    "dynamic_degree": ("flow", lambda seen: dynamic_degree(seen["flow"], seen.size)),
-    "motion": _of("displacement", motion),
-    "drift": ("subject", lambda seen: drift(seen["subject"], seen.window)),
-    "repetition": ("thumbnail", comes_back),
-    "rerun": ("thumbnail", runs_again),
-    "sharpness": _of("sharpness", sharpness),
-    "lag_mean": ("subject", alike_by_lag),
-    "vqeval_loop": ("background", looks_looped),
-}
-
-
-def measure(metric: str) -> Measure:
-    """A metric by its name, of this package or of another (entry points `miga.metrics`); `ValueError` as in `card`."""
-    if metric in _FORMULAS:
-        return Measure(METRICS[metric], *_FORMULAS[metric])
-    return PLUGINS.get(metric)
-
-
-def parts_of(metrics: Iterable[str]) -> set[str]:
+def parts_of(metrics: Iterable[str]) -> set[Part]:
     """The parts of the pass that these metrics read."""
-    return {measure(metric).part for metric in metrics}
+    return {METRICS.get(metric).part for metric in metrics}
 
 
 def measured(metric: str, seen: Observation) -> Measured:
     """Value and series of a metric; `NotDefined` says why it has none."""
-    return measure(metric).formula(seen)
+    return METRICS.get(metric).formula(seen)
 
 
 def _mean(series: Float[Tensor, " n"]) -> Measured:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from eval import video
-from eval.cards import METRICS, VBENCH
+from eval.metric import METRICS
+from eval.vbench import VBENCH
 from eval.vbench.backbones import SMALLEST, too_small
 from eval.vbench.weights import DINO, digest, located, needed
 
@@ -105,7 +106,7 @@ def _inspected(path: Path) -> tuple[int, int, int, str | None]:
 
 def _reason(dimension: str, frames: int, height: int, width: int, unreadable: str | None) -> str | None:
     """Why the package fails on a video in this dimension."""
-    needed = METRICS[dimension].frames if dimension in VBENCH else 3
+    needed = METRICS.get(dimension).frames if dimension in VBENCH else 3
     if unreadable:
         return unreadable
     if frames < needed:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval import video
-from eval.cards import VBENCH
+from eval.vbench import VBENCH
 
 SAMPLES = {"temporal_flickering": 25}  # videos per prompt before the filter of static ones; 5 for every other dimension
 

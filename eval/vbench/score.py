@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +13,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from eval import video
-from eval.cards import STANDARD, card
+from eval.metric import METRICS, NotDefined
 from eval.repetition import thumbnails
-from eval.scores import COLUMNS, IDENTITY
+from eval.scores import COLUMNS
+from eval.vbench import STANDARD
 from eval.vbench.dynamics import pair_scores, step
 from eval.vbench.matching import displacement
-from eval.vbench.metrics import PARTS, NotDefined, Observation, measure, measured, parts_of
+from eval.vbench.metrics import PARTS, Observation, Part, measured, parts_of
 
 SUFFIXES = (".mp4", ".gif", ".webm", ".mkv", ".mov")
 WINDOW = 16  # frames: the native length of the base models that the paper extends
@@ -57,10 +57,10 @@ class Backbones:
     flow: Callable[..., Float[Tensor, "n 2 h w"]] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    def has(self, part: str) -> bool:
-        """Whether a video can be looked at through this part."""
+    def has(self, part: Part) -> bool:
+        """Whether a video can be looked at through this part; those that metrics bring with them need no network."""
         needs = {"subject": self.subject, "background": self.background, "interpolation": self.interpolate}
-        return bool((needs | {"flow": self.flow}).get(part, part in PARTS or part in self.looks))
+        return bool((needs | {"flow": self.flow}).get(part, callable(part) or part in PARTS or part in self.looks))
 
 
 def score_video(
@@ -90,7 +90,7 @@ def score_video(
 def observe(
     frames: Iterable[UInt8[Tensor, "n height width 3"]],
     backbones: Backbones,
-    parts: Collection[str] | None = None,
+    parts: Collection[Part] | None = None,
     **about: Any,
 ) -> Observation:
     """The one pass: chunks of frames in, a few numbers per frame out, of the parts that are asked for.
@@ -102,6 +102,7 @@ def observe(
     lacking = [part for part in parts if not backbones.has(part)]
     undefined = {part: f"the networks of {backbones.protocol} have no {part}" for part in lacking}
     looks = {part: look for part, look in (_EACH_FRAME | dict(backbones.looks)).items() if part in parts}
+    looks |= {part: part for part in parts if callable(part)}
     networks = {part: getattr(backbones, part) for part in ("subject", "background") if part in rows.keys() - undefined}
     every = step(about.get("fps") or 0)
     count, size = 0, (0, 0)
@@ -174,31 +175,15 @@ def score_videos(
     """
     rows = []
     for path in map(Path, videos):
-        sidecar, identity = _sidecar(path)
-        chosen = STANDARD if metrics is None else metrics[identity["prompt_id"]]
-        found = score_video(path, backbones, window, chunk, chosen, sidecar.get("prompt"))
-        rows += [identity | row for row in found]
+        about = sidecar(path)
+        identity = {name: about[name] for name in IDENTITY}
+        chosen = STANDARD if metrics is None else metrics[about["prompt_id"]]
+        rows += [identity | row for row in score_video(path, backbones, window, chunk, chosen, about.get("prompt"))]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _sidecar(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The sidecar of a video, and its identity."""
-    beside = path.with_suffix(".json")
-    try:
-        sidecar = json.loads(beside.read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no sidecar {beside.name} beside it; eval/vbench/folder.py needs none") from None
-    except ValueError as error:
-        raise ValueError(f"{beside}: not a JSON file ({error})") from None
-    sidecar = {"prompt_id": path.parent.name, **sidecar}
-    missing = [name for name in IDENTITY if name not in sidecar]
-    if missing:
-        raise ValueError(f"{beside}: the sidecar does not say {', '.join(missing)}")
-    return sidecar, {name: sidecar[name] for name in IDENTITY}
-
-
 def _measured(metric: str, seen: Observation, backbones: Backbones) -> dict[str, Any]:
-    frames, needed = seen.frames, card(metric).frames
+    frames, needed = seen.frames, METRICS.get(metric).frames
     if frames < needed:
         reason = f"{frames} frame{'s' * (frames != 1)}: {metric} needs at least {needed}"
         return row(metric, backbones, frames, reason=reason)
@@ -211,9 +196,10 @@ def _measured(metric: str, seen: Observation, backbones: Backbones) -> dict[str,
 
 def row(metric: str, backbones: Backbones, frames: int, value=None, reason=None, series=None) -> dict[str, Any]:
     """A row without its video's identity."""
-    part = measure(metric).part
-    networks = "pixels" if part in PIXELS else backbones.versions.get(part, backbones.version)
-    version = f"{card(metric).version}+{networks}"
+    about = METRICS.get(metric)
+    pixels = about.part in PIXELS or callable(about.part)
+    networks = "pixels" if pixels else backbones.versions.get(about.part, backbones.version)
+    version = f"{about.version}+{networks}"
     return {
         "frames": frames, "metric": metric, "protocol": backbones.protocol, "version": version,
         "value": value, "reason": reason, "series": series,

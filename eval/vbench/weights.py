@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import torch
 
-from eval.cards import VBENCH
+from eval.vbench import VBENCH
 
 
 @dataclass(frozen=True)

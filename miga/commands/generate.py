@@ -20,6 +20,8 @@ def generate(
     model: str = "sprites-unet",
     method: str = "miga",
     frames: int = 48,
+    image: Path | None = None,
+    video: Path | None = None,
     seed: int = 0,
     out: Path = Path("video.mp4"),
     param: Annotated[list[list[str]], tyro.conf.UseAppendAction] = [],  # noqa: B006 (tyro reads the default)
@@ -35,6 +37,8 @@ def generate(
         model: A base model (`miga models` lists them).
         method: A method (`miga methods` lists them).
         frames: Length in video frames; 0 for one without end, until Ctrl-C, which closes the video properly.
+        image: A picture that the video begins with (scaled to cover the frame, cut around the centre).
+        video: An .mp4 file from whose end the video goes on.
         seed: The same seed gives the same frames.
         out: The video, an .mp4 file.
         param: Parameters of the method, as key=value.
@@ -47,6 +51,11 @@ def generate(
 
     if not all(text.strip() for text in (prompt, *then)):
         raise ValueError("the prompt is empty: say what the video shows")
+    if image and video:
+        raise ValueError("--image and --video: give one of them to begin with")
+    for option, start in (("--image", image), ("--video", video)):
+        if start and not start.is_file():
+            raise ValueError(f"{option} {start}: no such file")
     if frames < 0:
         raise ValueError(f"--frames {frames}: give a positive number, or 0 for a video without end")
     if checkpoint_every < 0:
@@ -64,24 +73,25 @@ def generate(
 
     from miga import models
     from miga.experiment import run
+    from miga.experiment.job import Job
 
-    params = key_values(param)
-    run.configure(method, params)
-    base = models.load(model, **key_values(model_param))
-    job = run.Job(
+    job = Job(
         suite="custom",
         base=model,
         entry=method,
         method=method,
-        params=params,
+        params=key_values(param),
         prompt_id=out.stem,
         prompt=prompt,
         then=tuple(then),
+        start=image or video,
         seed=seed,
         frames=frames or None,
         encoder=encoder,
         video=out,
     )
+    _ = job.configured  # an unknown method or parameter is found before the model is loaded
+    base = models.load(model, **key_values(model_param))
     texts = base.encode([prompt, *then])
     with tqdm(total=job.frames, unit="frame", desc=out.name, delay=1) as bar, stoppable(job.frames is None) as stopped:
         facts = run.generate(job, base, texts, bar.update, stopped, checkpoint_every or None)

@@ -20,15 +20,16 @@ def metrics(name: Positional[str | None] = None, json: bool = False) -> int:
         name: Only this one, in full.
         json: As JSON.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
-    from eval.cards import card, of_videos
+    from eval.metric import card, of_videos
     from eval.sensitivity import verdicts
 
     cards = [card(name)] if name else [card(known) for known in of_videos()]
     found = {c.name: verdicts(c.name) for c in cards}
     if json:
-        print(jsons.dumps([asdict(c) | {"faults": found[c.name]} for c in cards], indent=2))
+        said = [asdict(replace(c, formula=None)) | {"faults": found[c.name]} for c in cards]
+        print(jsons.dumps(said, indent=2, default=lambda part: part.__qualname__))
         return 0
     for c in cards:
         better = "" if not c.ranked else "higher is better" if c.higher_is_better else "lower is better"

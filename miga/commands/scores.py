@@ -8,7 +8,8 @@ from typing import Literal
 import pandas as pd
 from tyro.conf import Positional
 
-from eval.cards import STANDARD, VBENCH, of_videos
+from eval.metric import of_videos
+from eval.vbench import STANDARD, VBENCH
 
 
 def score(

@@ -20,7 +20,7 @@ def train(
 
     Args:
         model: What to train. A base model trains its autoencoder first, unless the folder has it already; sprites-df
-            goes on from the shipped sprites-wan.
+            starts from the shipped sprites-wan.
         folder: Checkpoints and loss curves; the finished weights go to miga/sprites/weights.
         steps: Training steps of the last stage (default: as the shipped weights were trained).
         device: "cpu", "cuda", or "auto" for the GPU where there is one.

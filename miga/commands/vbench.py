@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from eval.cards import VBENCH
+from eval.vbench import VBENCH
 
 
 def fetch(weights: Path | None = None, official: bool = False) -> int:

@@ -142,10 +142,10 @@ def temporal_attention(denoiser: nn.Module | None, attend: Attend) -> Iterator[N
 
 
 def denoise_with(model: BaseModel, attend_at: Callable[[int], Attend]) -> Callable[..., Float[Tensor, "b f c h w"]]:
-    """`model.denoise` under the temporal attention `attend_at(level)`, for clips whose frames share one level."""
+    """`model.denoise` under the temporal attention `attend_at(level)`, for clips whose frames share a level."""
 
     def denoise(latents, levels, text, guidance_scale=None):
-        with temporal_attention(model.denoiser, attend_at(int(levels[0, 0]))):
+        with temporal_attention(model.denoiser, attend_at(int(levels.max()))):
             return model.denoise(latents, levels, text, guidance_scale)
 
     return denoise

@@ -2,7 +2,8 @@
 
 A noise level is an integer index into the solver's table: 0 is the cleanest level that still takes a step,
 `solver.num_levels - 1` the noisiest, and -1 says that a frame is finished. One step takes a frame from level l to
-l - 1.
+l - 1. `denoise` takes level -1 too: the network is told that such a frame is clean where it has learned what that is
+(`Abilities.clean_timestep`), and the cleanest level where it has not.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ class BaseModel(ABC):
     options: the run parameters that decide what the model computes, for sidecars.
     digest: sha256 over the weights, for sidecars.
     calls: denoiser forwards so far (a guided window counts 2, as in the originals).
+    given: clean latents that every clip of this view begins with, see `with_start`.
     features: image features of frames, one row each, for methods that judge what they make (ScalingNoise): DINO
         ViT-B/16 for real models, the reader of the sprites world for its models; None where there are none.
     """
@@ -124,6 +126,7 @@ class BaseModel(ABC):
     precision: torch.dtype = torch.float32
     options: Mapping[str, Any] = MappingProxyType({})
     digest: str
+    given: Float[Tensor, "k c h w"] | None = None
     stands_for: str = ""
     features: Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n d"]] | None = None
 
@@ -140,6 +143,16 @@ class BaseModel(ABC):
         self.calls += 0  # so that the counter exists before it is shared
         view = copy.copy(self)
         view.solver = self.solver.with_levels(num_levels)
+        return view
+
+    def with_start(self, latents: Float[Tensor, "k c h w"]) -> BaseModel:
+        """The same network, whose clips begin with these clean latents (an encoded image, or the end of a video).
+
+        `sampling.sample_clip` leaves them as they are, so every method that begins with a clip goes on from them.
+        """
+        self.calls += 0  # so that the counter exists before it is shared
+        view = copy.copy(self)
+        view.given = latents.to(self.device, self.dtype)
         return view
 
     @abstractmethod
@@ -166,7 +179,7 @@ class BaseModel(ABC):
 
     @abstractmethod
     def encode_frames(self, frames: UInt8[Tensor, "n height width 3"]) -> Float[Tensor, "f c h w"]:
-        """Encode frames of a video to latents (the mean of the posterior)."""
+        """Encode frames of a video (0..255, not necessarily whole) to latents (the mean of the posterior)."""
 
     @abstractmethod
     def latent_frames(self, frames: int) -> int:

@@ -23,6 +23,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, ClassVar
 
 import torch
@@ -155,8 +156,10 @@ def load(path: Path | str, identity: dict[str, Any], device: torch.device | None
             raise ValueError("it has another format")
         checkpoint = Checkpoint(**found)
     except Exception as error:
+        foreign = isinstance(error, UnpicklingError)  # what torch says then is a page about its options
+        reason = "it is broken, or of another method" if foreign else error
         raise ValueError(
-            f"{path} is not a usable checkpoint ({error}); delete it to start from the beginning"
+            f"{path} is not a usable checkpoint ({reason}); delete it to start from the beginning"
         ) from error
     if checkpoint.identity != identity:
         keys = [key for key in {**checkpoint.identity, **identity} if checkpoint.identity.get(key) != identity.get(key)]

@@ -61,7 +61,8 @@ class Method:
     `texts` is one prompt, or several for a method whose card says `multi_prompt`.
 
     `arrange(native, wanted, seed)` is for controls that rearrange decoded frames: `generate` then yields the base
-    model's own clip whatever was asked, and the video shows the frames of that clip at the returned indices.
+    model's own clip whatever was asked, which decodes to `native` frames, and the video shows those at the returned
+    indices, each in 0..native-1: `wanted` of them, or fewer where a control is shorter than what was asked.
     """
 
     name: str

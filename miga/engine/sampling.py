@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
-from torch import Tensor, full
+from torch import Tensor
 
 from miga.engine.base_model import BaseModel, Text
 from miga.engine.noise import Noise
@@ -22,6 +23,9 @@ def sample_clip(
 ) -> Float[Tensor, "f c h w"]:
     """The base model's own clip of `num_latents` frames (default: its window), from noise `start` where it is given.
 
+    A view of the model `with_start` has its given latents at the clip's beginning: they are shown at level -1 and stay
+    as they are. `ValueError` where nothing is left to make.
+
     `denoise` stands in for `model.denoise`, with the same arguments: a method that changes the network or its guidance.
     `FloatingPointError` where numbers break, with the level and the frame.
     """
@@ -30,12 +34,22 @@ def sample_clip(
     if start is None:
         start = noise.clip("start", num_latents, model.solver.num_levels, model.latent_shape)
     sample = start.to(model.device, model.dtype)
-    history = model.solver.fresh(sample)
+    given = 0 if model.given is None else len(model.given)
+    if given >= len(sample):
+        raise ValueError(f"{given} given latent frames leave nothing to make of a clip of {len(sample)}: give fewer")
+    if given:
+        sample = torch.cat([model.given, sample[given:]])
+    history = model.solver.fresh(sample[given:])
     for level in reversed(range(model.solver.num_levels)):
-        levels = full((len(sample),), level, device=model.device)
+        levels = torch.full((len(sample),), level, device=model.device)
+        levels[:given] = -1
         output = denoise(sample[None], levels[None], text, guidance_scale)[0]
         draw = noise.clip("sample", len(sample), level, model.latent_shape) if model.solver.stochastic else None
-        sample, _, history = model.solver.step(output, sample, levels, history, draw, rescale=True)
+        draw = draw if draw is None else draw[given:]
+        stepped, _, history = model.solver.step(
+            output[given:], sample[given:], levels[given:], history, draw, rescale=True
+        )
+        sample = torch.cat([sample[:given], stepped])
         frame = broken_frame(sample)
         if frame is not None:
             raise FloatingPointError(f"non-finite latents after the step at level {level} of a clip: frame {frame}")

@@ -126,10 +126,15 @@ def predict(context: Context, lanes: Sequence[Lane]) -> list[Float[Tensor, "f c 
 
 
 def call(context: Context, jobs: list[tuple[LatentQueue, tuple[int, ...], Text]]) -> list[Tensor]:
-    """One call of the denoiser for windows of equal length. Finished frames are shown at the cleanest level."""
+    """One call of the denoiser for windows of equal length.
+
+    Finished frames are shown at the cleanest level, and as clean where the network has learned that of any frame.
+    """
     model = context.model
     latents = torch.stack([queue.latents[list(frames)] for queue, frames, _ in jobs])
-    levels = torch.stack([queue.levels[list(frames)] for queue, frames, _ in jobs]).clamp(min=0)
+    levels = torch.stack([queue.levels[list(frames)] for queue, frames, _ in jobs])
+    if model.abilities.trained != "each":
+        levels = levels.clamp(min=0)
     texts = [text for _, _, text in jobs]
     text = texts[0] if all(other is texts[0] for other in texts) else texts
     return list(model.denoise(latents, levels.to(model.device), text, context.guidance_scale))

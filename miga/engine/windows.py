@@ -88,8 +88,12 @@ def head(start: int, guides: int) -> range:
 
 
 def guidance_policy(name: str, chunk: int, near: int) -> Guides:
-    """The policy of that name; `comb` is made for a chunk size and a distance of the nearest guide."""
-    return comb(chunk, near) if name == "comb" else head if name == "head" else prefix_uniform
+    """The policy of that name; `comb` is made for a chunk size and a distance of the nearest guide.
+
+    "none", for windows without guides, may be any of them. `KeyError` for a name of no policy.
+    """
+    policies = dict(prefix_uniform=prefix_uniform, none=prefix_uniform, head=head, comb=comb(chunk, near))
+    return policies[name]
 
 
 def comb(chunk: int, near: int) -> Guides:

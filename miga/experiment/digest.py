@@ -1,54 +1,176 @@
-"""Digests of source code: which modules a piece of the project depends on, and one hash over them.
+"""Digests of source code: what decides the frames of a video, what decides scores, what decides a page.
 
-Snakemake sees that a script changed but not that a module did which it imports. The digest of the modules that a rule
-uses is a parameter of the rule, so that editing them makes it run again; it is in the sidecars for the same reason.
+A rule of the workflow has the digest of the code that it depends on as a parameter, so that an edit makes it run again,
+and a sidecar has it for the same reason. Digests are over syntax trees without docstrings, annotations and comments: an
+edit that no program can notice changes none of them. Texts that are only shown to readers, such as the label of a
+metric, decide pages, and neither frames nor scores.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("miga", "baselines", "eval")
+CARDS = {"Metric", "Card"}  # what a reader must know about a thing: its name, then texts
+# Texts of cards and fields, which readers need.
+TEXTS = {"label", "short", "summary", "description", "source", "paper", "url", "licence", "notes", "cost"}
+
+# From job to frames to file. What a suite asks for is in the request, and so are the options and the weights of a base
+# model, which is all that its registry decides.
+FRAMES = ("miga.experiment.frames", "miga.experiment.start", "miga.experiment.video")
+NOT_FRAMES = (
+    "eval*", "miga.experiment*", "miga.commands*",
+    "miga.models", *(f"miga.models.{name}" for name in ("convert*", "fetch", "folders", "registry")),
+)  # fmt: skip
+MADE_OF_SCORES = (
+    "benchmark", "leaderboard", "manifest", "parsing", "plots", "quality", "records", "registry", "report*",
+    "statistics", "tables*", "track",
+)  # fmt: skip
+NOT_SCORES = ("miga.experiment*", "miga.commands*", *(f"eval.{name}" for name in MADE_OF_SCORES))
+
+
+def frames_digest(method: str, *model: str) -> str:
+    """Of all code that decides the frames of a video: the engine, the package of the method, the class of the base
+    model and the features that it judges frames by (each given by its module), and the way from there to the file."""
+    return _digest([*FRAMES, method, *model], NOT_FRAMES, shown=False)
+
+
+def texts_digest(*model: str) -> str:
+    """Of all code that decides how a base model encodes prompts."""
+    return _digest(["miga.experiment.texts", *model], NOT_FRAMES, shown=False)
+
+
+def scores_digest(*modules: str) -> str:
+    """Of all code that decides scores, by the modules that compute them."""
+    return _digest(modules, NOT_SCORES, shown=False)
 
 
 def code_digest(*modules: str) -> str:
-    """sha256 (16 digits) over the sources that these modules import from this project, themselves included."""
-    found: set[Path] = set()
-    waiting = [path for module in modules for path in paths_of(module)]
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += imports(path)
+    """Of these modules and all that they import from their packages and this project, shown texts included.
+
+    A file of the repository, such as "workflow/scripts/tables.py", is a module too.
+    """
+    return _digest(modules, (), shown=True)
+
+
+def _digest(roots: Sequence[str], without: Sequence[str], shown: bool) -> str:
+    """sha256 (16 digits) over names and trees of the roots and what they import, but for modules of those patterns."""
     digest = hashlib.sha256()
-    for path in sorted(found):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for module, path in sorted(closure(roots, without).items()):
+        digest.update(f"{module}\0{tree(path, shown)}\0".encode())
     return digest.hexdigest()[:16]
 
 
-def paths_of(module: str) -> list[Path]:
-    """The file of a module (none for an attribute of one or a foreign module) and the packages above it."""
+def closure(roots: Iterable[str], without: Sequence[str] = ()) -> dict[str, Path]:
+    """Module -> file of the roots and of all that they import, at the top or inside functions. Only roots may match
+    a pattern of `without`."""
+    roots = list(roots)
+    packages = frozenset([*PACKAGES, *(root.split(".")[0] for root in roots if "/" not in root)])
+    found: dict[str, Path] = {}
+    waiting = list(roots)
+    while waiting:
+        for module, path in files_of(waiting.pop(), packages):
+            if module not in found and (module in roots or not any(fnmatchcase(module, p) for p in without)):
+                found[module] = path
+                waiting += imports(module, path)
+    return found
+
+
+def files_of(module: str, packages: frozenset[str]) -> Iterator[tuple[str, Path]]:
+    """(module, file) of a module of these packages and of the packages above it, which run too.
+
+    None for an attribute of a module, and for modules of other packages.
+    """
+    if "/" in module:
+        yield module, ROOT / module
+        return
     parts = module.split(".")
-    if parts[0] not in PACKAGES:
-        return []
-    inits = [ROOT.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
-    return [path for path in [ROOT.joinpath(*parts).with_suffix(".py"), *inits] if path.is_file()]
+    if parts[0] in packages and (above := _home(parts[0])):
+        for depth in range(1, len(parts) + 1):
+            place = above.joinpath(*parts[:depth])
+            for path in (place.with_suffix(".py"), place / "__init__.py"):
+                if path.is_file():
+                    yield ".".join(parts[:depth]), path
 
 
 @cache
-def imports(path: Path) -> list[Path]:
-    """Files of this project that a file imports anywhere, also inside functions."""
-    package = path.relative_to(ROOT).parent.parts
+def _home(package: str) -> Path | None:
+    """The folder in which a top-level package or module stands; this does not import it."""
+    if package in PACKAGES:
+        return ROOT
+    spec = PathFinder.find_spec(package)
+    if spec is None or not spec.origin:
+        return None
+    path = Path(spec.origin)
+    return path.parents[1] if path.name == "__init__.py" else path.parent
+
+
+@cache
+def imports(module: str, path: Path) -> tuple[str, ...]:
+    """Names that a file imports anywhere: modules, and attributes of modules. Scripts find those beside them."""
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     names = []
-    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+    for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            above = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(filter(None, [above, node.module]))
-            names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
-    return [file for name in names for file in paths_of(name)]
+            above = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            names += [source, *(f"{source}.{alias.name}" for alias in node.names)]
+    if "/" in module:
+        beside = {name: module.replace(path.name, f"{name}.py") for name in names}
+        names = [beside[name] if path.with_name(f"{name}.py").is_file() else name for name in names]
+    return tuple(names)
+
+
+@cache
+def tree(path: Path, shown: bool) -> str:
+    """What a file says to Python, as text; without the texts for readers unless they are `shown`."""
+    return ast.dump(_Program(shown).visit(_parsed(path)))
+
+
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes(), str(path))
+
+
+class _Program(ast.NodeTransformer):
+    """Takes out what does not run: docstrings, annotations and, where asked, texts for readers."""
+
+    def __init__(self, shown: bool) -> None:
+        self.shown = shown
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        return None if _is_text(node.value) else self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        return ast.arg(node.arg)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        """The name of a field stays; its type is an annotation, and what a default may be is in the request."""
+        return self.generic_visit(ast.Assign([node.target], node.value or ast.Constant(None)))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if not self.shown:
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name in CARDS | {"Field", "replace"}:
+                node.keywords = [word for word in node.keywords if word.arg not in TEXTS or not _is_text(word.value)]
+            if name in CARDS:
+                node.args = [arg for i, arg in enumerate(node.args) if i == 0 or not _is_text(arg)]
+        return self.generic_visit(node)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)

@@ -8,8 +8,8 @@ import shutil
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 
+from eval.benchmark import BENCHMARKS
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
 
@@ -23,7 +23,7 @@ def doctor(suite: str = "auto") -> int:
     Args:
         suite: A suite by name or path; auto: the one that `snakemake` would take here.
     """
-    findings = [*machine(), *packages(), *of_suite(suite), *vbench(suite)]
+    findings = [*machine(), *packages(), *of_suite(suite), *benchmarks(suite)]
     for state, what, details in findings:
         print(f"{state:<8} {what:<22} {details}")
     missing = [what for state, what, _ in findings if state == BAD]
@@ -39,7 +39,7 @@ def machine() -> Iterator[Finding]:
     free = shutil.disk_usage(ROOT).free / 2**30
     yield GOOD, "machine", f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB memory, {free:.0f} GiB free disk"
     if not cuda():
-        yield NOTE, "CUDA", "no GPU: the sprites suites run on the CPU, the paper's need one"
+        yield NOTE, "CUDA", "no GPU: small models run on the CPU, large ones need one"
         return
     import torch
 
@@ -73,8 +73,8 @@ def packages() -> Iterator[Finding]:
 
 def of_suite(name: str) -> Iterator[Finding]:
     """The suite that would run, its base models and methods."""
+    from miga.experiment.job import configure
     from miga.experiment.needed import needed_by
-    from miga.experiment.run import configure
     from miga.models.fetch import inventory
 
     name, line = choose_suite(name)
@@ -92,11 +92,8 @@ def of_suite(name: str) -> Iterator[Finding]:
             yield BAD, entry, " ".join(str(error).split())
 
 
-def vbench(suite: str = "auto") -> Iterator[Finding]:
-    """The weights of VBench's networks; only a suite that looks through them misses what is not there."""
-    from eval.vbench.weights import FILES, inventory
-
-    wanted = load_experiment(choose_suite(suite)[0], ROOT).suite.backbones == "vbench"
-    for file, path, words in inventory():
-        absent = BAD if wanted and file in FILES else NOTE
-        yield GOOD if path and "NOT" not in words else absent, Path(file.place).name, words
+def benchmarks(suite: str = "auto") -> Iterator[Finding]:
+    """What the suite's benchmarks need from elsewhere."""
+    for name, settings in load_experiment(choose_suite(suite)[0], ROOT).suite.benchmarks.items():
+        for need in BENCHMARKS.get(name).needs(settings, ROOT):
+            yield GOOD if need.present else BAD, need.name, need.words

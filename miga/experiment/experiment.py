@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pydantic import model_validator
 
+from eval.benchmark import BENCHMARKS, Name, Prompt, Settings
 from eval.parsing import Strict, known, parse, read_yaml
-from miga.experiment.suite import RESERVED, Ablation, Entry, MethodFile, Name, Prompt, PromptSet, Suite
+from miga.experiment.suite import RESERVED, Ablation, Entry, MethodFile, Suite
 
 
 class Experiment(Strict):
@@ -18,7 +19,7 @@ class Experiment(Strict):
     entries: dict[Name, Entry]
     variants: dict[Name, Entry]
     ablations: dict[Name, Ablation]
-    prompts: dict[Name, list[Prompt]]
+    prompts: dict[Name, list[Prompt]]  # by benchmark
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
@@ -30,14 +31,16 @@ class Experiment(Strict):
                 known(base, self.suite.bases, "base model")
         for name in self.suite.ablations:
             known(name, self.ablations, "ablation")
+            if self.ablations[name].table in self.suite.tables():
+                raise ValueError(f"ablation {name!r}: the suite has another table {self.ablations[name].table!r}")
             for row in self.ablations[name].rows:
                 known(row, rows, f"entry in the ablation {name!r}:")
-        for name, chosen in self.suite.prompts.items():
-            if chosen.protocol == "narrlv" and self.suite.judge is None:
-                raise ValueError(f"prompts {name!r} are scored by NarrLV: say under `judge` who answers its questions")
-            for entry in chosen.methods or ():
-                known(entry, rows, f"entry in the prompts {name!r}:")
-        for entry in (self.suite.lengths and self.suite.lengths.methods) or ():
+        for name, chosen in self.suite.benchmarks.items():
+            for entry in chosen.entries or ():
+                known(entry, rows, f"entry in the benchmark {name!r}:")
+        if self.suite.reference:
+            known(self.suite.reference, self.entries, "entry as `reference`:")
+        for entry in (self.suite.lengths and self.suite.lengths.entries) or ():
             known(entry, self.entries, "entry in `lengths`:")
         ids = [prompt.id for prompts in self.prompts.values() for prompt in prompts]
         for id in {id for id in ids if ids.count(id) > 1}:
@@ -56,41 +59,50 @@ class Experiment(Strict):
     def bases_of(self, entry: str) -> list[str]:
         return self.rows()[entry].bases or list(self.suite.bases)
 
-    def prompts_of(self, entry: str, protocol: str | None = None) -> dict[str, Prompt]:
-        """Prompt id -> prompt of an entry's videos, of all protocols or of one."""
-        return {p.id: p for name in self._sets(entry, protocol) for p in self.prompts[name]}
+    def prompts_of(self, entry: str, benchmark: str) -> dict[str, Prompt]:
+        """Prompt id -> prompt of an entry's videos of a benchmark; none where it takes other entries only."""
+        return {p.id: p for p in self.prompts[benchmark] if benchmark in self.benchmarks_of(entry)}
 
-    def videos_of(self, entry: str) -> list[tuple[str, str, int]]:
+    def videos_of(self, entry: str) -> list[tuple[str, str | None, int]]:
         """(prompt id, prompt, seed) of every video of an entry, on each base model."""
         return [
             (prompt.id, prompt.prompt, seed)
-            for name in self._sets(entry)
+            for name in self.benchmarks_of(entry)
             for prompt in self.prompts[name]
-            for seed in self.suite.seeds[: self.suite.prompts[name].seeds]
+            for seed in self.suite.seeds[: self.suite.benchmarks[name].seeds]
         ]
 
-    def metrics_of(self, entry: str, protocol: str) -> dict[str, list[str]]:
-        """Prompt id -> metrics of its set; a prompt that names VBench dimensions is measured on no others of them."""
+    def shards_of(self, entry: str, size: int | None = None) -> dict[str, list[tuple[str, str | None, int]]]:
+        """Name -> videos, as in `videos_of`, that one job makes: some prompts of one benchmark in a row, with one seed.
+
+        Stable: more prompts or seeds add videos at the end of the last shards, and shards, and move none to another.
+        """
+        size = size or self.suite.shard
         return {
-            prompt.id: [metric for metric in self.suite.prompts[name].metrics if prompt.measures(metric)]
-            for name in self._sets(entry, protocol)
-            for prompt in self.prompts[name]
+            f"{name}-{start // size}-seed-{seed}": [
+                (p.id, p.prompt, seed) for p in self.prompts[name][start : start + size]
+            ]
+            for name in self.benchmarks_of(entry)
+            for seed in self.suite.seeds[: self.suite.benchmarks[name].seeds]
+            for start in range(0, len(self.prompts[name]), size)
         }
 
-    def _sets(self, entry: str, protocol: str | None = None) -> list[str]:
-        return [
-            name
-            for name, chosen in self.suite.prompts.items()
-            if protocol in (None, chosen.protocol)
-            if chosen.methods is None or entry in chosen.methods
-        ]
+    def benchmarks_of(self, entry: str) -> list[str]:
+        """Benchmarks that an entry takes part in."""
+        said = self.suite.benchmarks.items()
+        return [name for name, chosen in said if chosen.entries is None or entry in chosen.entries]
+
+    @property
+    def main(self) -> str:
+        """The first benchmark: ablations, differences and plots are about it."""
+        return next(iter(self.suite.benchmarks))
 
     def lengths(self) -> list[tuple[str, str, int]]:
         """(base model, entry, frames) of every measurement of memory and time against length."""
         wanted = self.suite.lengths
         return [
             (base, entry, frames)
-            for entry in (wanted.methods or self.entries if wanted else ())
+            for entry in (wanted.entries or self.entries if wanted else ())
             for base in self.bases_of(entry)
             for frames in wanted.frames
         ]
@@ -134,7 +146,7 @@ def load_experiment(suite: str, root: Path, limit: int | None = None) -> Experim
         known(path.stem, {file.stem for file in path.parent.glob("*.yaml")}, "suite")
     loaded = parse(Suite, read_yaml(path), str(path))
     parts: dict[str, dict] = dict(entries={}, variants={}, ablations={})
-    for name in loaded.methods:
+    for name in loaded.files:
         known(name, {file.stem for file in (folder / "methods").glob("*.yaml")}, "method file")
         file = folder / "methods" / f"{name}.yaml"
         methods = parse(MethodFile, read_yaml(file), str(file))
@@ -142,29 +154,12 @@ def load_experiment(suite: str, root: Path, limit: int | None = None) -> Experim
             if twice := found.keys() & getattr(methods, part).keys():
                 raise ValueError(f"{file}: {part} {', '.join(sorted(twice))}: already defined by another method file")
             found |= getattr(methods, part)
-    prompts = {name: read_prompts(root, chosen, limit) for name, chosen in loaded.prompts.items()}
+    prompts = {name: read_prompts(root, name, chosen, limit) for name, chosen in loaded.benchmarks.items()}
     return parse(Experiment, dict(name=path.stem, suite=loaded, prompts=prompts, **parts), str(path))
 
 
-def read_prompts(root: Path, chosen: PromptSet, limit: int | None = None) -> list[Prompt]:
-    """The prompts of a set; a limit takes the first ones and leaves their ids alone."""
-    path = root / chosen.file
-    rows = read_yaml(path) if path.suffix else suite_rows(path, chosen)
-    if not isinstance(rows, list):
-        raise ValueError(f"{path}: must be a list of {{id, prompt}}")
+def read_prompts(root: Path, benchmark: str, chosen: Settings, limit: int | None = None) -> list[Prompt]:
+    """The prompts of a benchmark; a limit takes the first ones and leaves their ids alone."""
+    found = BENCHMARKS.get(benchmark).read_prompts(root / chosen.prompts, chosen)
     limits = [n for n in (chosen.limit, limit) if n]
-    rows = rows[: min(limits)] if limits else rows
-    return [parse(Prompt, row, f"{path}, prompt {number}") for number, row in enumerate(rows, 1)]
-
-
-def suite_rows(folder: Path, chosen: PromptSet) -> list[dict[str, str]]:
-    """Prompts of NarrLV's suites; until they are fetched, the ids with a prompt that no run accepts (`to_fetch`)."""
-    from eval.narrlv.suite import prompts
-
-    return [
-        {"id": id, "prompt": prompt or f"{TO_FETCH} {chosen.file}`"}
-        for id, prompt in prompts(folder, chosen.atoms).items()
-    ]
-
-
-TO_FETCH = "the prompts are not here yet: run `miga narrlv fetch"
+    return found[: min(limits)] if limits else found

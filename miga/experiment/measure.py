@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +17,29 @@ from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Method, MethodConfig
 from miga.engine.noise import KeyedNoise
 from miga.engine.trace import Trace
-from miga.experiment.run import PeakMemory
+
+
+class PeakMemory:
+    """Peak memory in MB since it was made: of the GPU on CUDA, else of this process (resident)."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        else:
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")  # Linux: start the high-water mark again
+
+    def read(self) -> float:
+        if self.device.type == "cuda":
+            return round(torch.cuda.max_memory_allocated(self.device) / 2**20, 1)
+        try:
+            status = Path("/proc/self/status").read_text()
+            return round(int(status.split("VmHWM:")[1].split()[0]) / 2**10, 1)
+        except (OSError, IndexError):
+            import resource
+
+            return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, 1)
 
 
 @torch.inference_mode()

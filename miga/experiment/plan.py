@@ -7,7 +7,6 @@ searches depends on what it sees: the plan says what a video costs without any s
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from tyro.conf import Positional
 
+from eval import records
 from miga.engine.base_model import BaseModel, Decoder, Text
 from miga.engine.method import Method, MethodConfig
 from miga.engine.noise import KeyedNoise
@@ -24,7 +24,7 @@ from miga.engine.solvers import DDIM, FlowUniPC
 from miga.engine.trace import Trace
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import Experiment, choose_suite, load_experiment
-from miga.experiment.run import configure
+from miga.experiment.job import configure
 from miga.experiment.suite import Base
 from miga.models import registry
 from miga.models.folders import spec_of
@@ -115,7 +115,7 @@ def plan(
         spec, _ = known_as(chosen)
         pace, source = seconds_per_call, "given"
         if pace is None:
-            pace, source = measured(results / name / base), "measured"
+            pace, source = measured(results / Path(name).stem, base), "measured"
         if pace is None:
             pace, source = chosen.seconds_per_call, "the suite's"
         for entry in (entry for entry in entries if base in experiment.bases_of(entry)):
@@ -124,7 +124,7 @@ def plan(
             hours = [count * videos * pace / 3600 if pace else math.nan for count in passes]
             print(row(base, entry, videos, span(passes, 0), span(hours, 1), f"{disk * videos:,.2f}"))
             total_hours, total_disk = [*map(sum, zip(total_hours, hours, strict=True))], total_disk + disk * videos
-        print(f"{base}: {f'{pace:.3g} s a pass ({source})' if pace else 'give --seconds-per-call'}, "
+        print(f"{base}: {f'{pace:.3g} s per pass ({source})' if pace else 'give --seconds-per-call'}, "
               f"weights {spec.gigabytes:g} GB")  # fmt: skip
     print("from a to b: without searches of self-reflection, and with a search whenever it judges")
     print(f"in all {span(total_hours, 1)} hours of generation on one device, {total_disk:,.1f} GB of videos")
@@ -172,8 +172,9 @@ def count(model: Blank, method: Method, parameters: MethodConfig, latents: int) 
     return model.passes
 
 
-def measured(folder: Path) -> float | None:
-    """Seconds per call of the videos below a folder; None where there are none."""
-    sidecars = [json.loads(path.read_text()) for path in folder.glob("*/*/seed-*.json")]
-    calls = sum(sidecar["model_calls"] for sidecar in sidecars)
-    return sum(sidecar["wall_seconds"] for sidecar in sidecars) / calls if calls else None
+def measured(suite: Path, base: str) -> float | None:
+    """Seconds per call of the videos of a base model in the folder of a suite; None where there are none."""
+    known = records.found(suite)
+    known = known[known["base"] == base]
+    calls = known["model_calls"].sum()
+    return known["wall_seconds"].sum() / calls if calls else None

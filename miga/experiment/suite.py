@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from eval.parsing import Strict
+from eval.benchmark import BENCHMARKS, Name, Settings
+from eval.parsing import Strict, parse
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.+-]*$")]  # names become folders and targets
-
-VBENCH_DIMENSIONS = {"subject_consistency", "background_consistency", "motion_smoothness", "temporal_flickering"}
 RESERVED = {
-    "all", "prompts", "encode", "generate", "score", "scores", "narrlv", "stories", "tables", "plots", "publish",
-    "report", "length", "lengths", "fetch",
+    "all", "prompts", "encode", "generate", "score", "scores", "tables", "plots", "publish", "length", "lengths",
+    "fetch", "ablation", "leaderboard", "quality", "manifest", "page",
 }  # fmt: skip
 
 
@@ -48,6 +47,9 @@ class Ablation(Strict):
     of: str = Field(description="the method studied; `snakemake ablation_<of>` builds all its ablations")
     title: str
     table: Name = Field(description="tables/<table>.csv and plots/<table>.svg")
+    paper: str | None = Field(
+        None, description="section of the suite's file of printed numbers that stands beside ours"
+    )
     rows: dict[Name, str] = Field(description="entry or variant -> what its row says about the respect studied")
 
 
@@ -70,72 +72,67 @@ class Base(Strict):
     )
 
 
-class PromptSet(Strict):
-    """Prompts that are scored by one protocol."""
-
-    file: str = Field(
-        description="list of {id, prompt} (YAML, JSON), or a folder for `miga narrlv fetch`; relative to the repository"
-    )
-    atoms: list[int] | None = Field(None, description="of such a folder, only prompts with so many narrative atoms")
-    protocol: Literal["vbench", "narrlv"] = "vbench"
-    metrics: list[str] = Field(description="metrics of the protocol; each is a column of its table")
-    limit: int | None = Field(None, ge=1, description="only the first so many prompts; ids do not change")
-    methods: list[str] | None = Field(None, description="only these entries; default: all")
-    seeds: int | None = Field(None, ge=1, description="only the first so many seeds of the suite; default: all")
-
-
-class Judge(Strict):
-    """Who answers the questions of NarrLV about a video, and by which protocol: part of the score's name."""
-
-    kind: Literal["reader", "server", "qwen"] = Field(
-        description="reader: sprites stories, questions by rule; server: OpenAI-compatible; qwen: Qwen2.5-VL, here"
-    )
-    params: dict[str, Any] = Field(
-        {}, description="of the judge (eval/narrlv/judges), such as url and model of a server"
-    )
-    suites: str | None = Field(None, description="folder of NarrLV's suite files, which hold the questions")
-    frames: int = Field(10, ge=1, description="frames of a video that are shown, at equal distances")
-    votes: int = Field(5, ge=1, description="times that each question is asked")
-    seed: int = 0
-    variant: Literal["released", "paper"] = Field("paper", description="the metric with or without the aesthetic score")
-    aesthetics: str | None = Field(
-        None, description="JSON file of aesthetic scores 1 to 5, {base/entry/prompt id/seed-n}"
-    )
-    parser: Literal["released", "strict"] = Field("strict", description="how votes are read: substrings or words")
-
-    @model_validator(mode="after")
-    def _no_secrets(self) -> Judge:
-        if secret := self.params.keys() & {"api_key", "key", "token", "password"}:
-            raise ValueError(
-                f"{', '.join(secret)}: keys come from the environment only (OPENAI_API_KEY); remove it here"
-            )
-        return self
-
-
 class Lengths(Strict):
     """Peak memory and time against the length of the video, each measured in a process of its own."""
 
     frames: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="lengths in video frames")
-    methods: list[str] | None = Field(None, description="only these entries; default: all")
+    entries: list[str] | None = Field(None, description="only these entries; default: all")
+
+
+class Contrast(Strict):
+    """What one entry gains over another on one base model, less what it gains on a second one."""
+
+    entries: tuple[Name, Name] = Field(description="the first minus the second")
+    bases: tuple[Name, Name] = Field(description="the difference on the first minus that on the second")
 
 
 class Suite(Strict):
-    """A named experiment: base models x entries x prompts x seeds x metrics."""
+    """A named experiment: base models x entries x benchmarks x prompts x seeds."""
 
     title: str
     note: str = Field("", description="what a reader of its tables must know; printed under each of them")
-    backbones: Literal["sprites", "vbench"] = Field(description="the networks that the metrics look through")
     bases: dict[Name, Base]
-    methods: list[str] = Field(description="files of `config/methods/`, by name; their entries are the rows")
+    files: list[str] = Field(description="files of `config/methods/`, by name; their entries are the rows")
     ablations: list[str] = Field([], description="ablations that are part of `all`; the others are built on demand")
     reference: Name | None = Field(None, description="entry that the table of paired differences compares with")
-    prompts: dict[Name, PromptSet]
+    contrast: Contrast | None = Field(None, description="a table of a difference of differences")
+    benchmarks: dict[Name, SerializeAsAny[Settings]] = Field(
+        min_length=1,
+        description="by name, each with its settings; ablations, differences and plots are about the first one",
+    )
+    paper: str | None = Field(
+        None,
+        description="file of numbers that a paper prints, by table; they stand beside ours; relative to the repository",
+    )
     lengths: Lengths | None = Field(None, description="measure memory and time against length; default: do not")
-    judge: Judge | None = Field(None, description="needed where prompts are scored by NarrLV")
     seeds: list[int] = Field(min_length=1)
     frames: int = Field(ge=1, description="video frames of each video")
     shard: int = Field(16, ge=1, description="videos that one generation job makes with one loaded model")
     encoder: Encoder = Encoder()
+
+    @field_validator("benchmarks", mode="before")
+    @classmethod
+    def _settings(cls, said: Any) -> Any:
+        """Each benchmark's settings by its own type."""
+        if not isinstance(said, dict):
+            return said
+        return {name: _settings_of(name, data) for name, data in said.items()}
+
+    @model_validator(mode="after")
+    def _distinct_tables(self) -> Suite:
+        if twice := [table for table, count in Counter(self.tables()).items() if count > 1]:
+            raise ValueError(f"benchmarks: two of them make the table {twice[0]!r}, which is one file: choose one")
+        return self
+
+    def tables(self) -> list[str]:
+        """Names of the tables, in the order of the report: those of the benchmarks, differences, costs."""
+        own = [table for name, said in self.benchmarks.items() for table in BENCHMARKS.get(name).tables(said)]
+        return [*own, *["differences"] * bool(self.reference), *["contrast"] * bool(self.contrast), "cost"]
+
+
+def _settings_of(name: str, said: Any) -> Any:
+    benchmark = BENCHMARKS.get(name)
+    return said if isinstance(said, Settings) else parse(benchmark.settings, said, f"benchmark {name!r}")
 
 
 class Wandb(Strict):
@@ -161,21 +158,21 @@ class Config(Strict):
     wandb: Wandb = Wandb()
 
 
-class Prompt(BaseModel, extra="allow", frozen=True):
-    """A prompt and what its protocol knows about it (extra keys)."""
-
-    id: Name
-    prompt: str = Field(min_length=1)
-    dimensions: list[str] | None = Field(None, description="dimensions of VBench that it belongs to; default: all")
-
-    def measures(self, metric: str) -> bool:
-        return self.dimensions is None or metric in self.dimensions or metric not in VBENCH_DIMENSIONS
+def own_benchmarks() -> list[str]:
+    """Benchmarks of this repository, which are all that its schema knows."""
+    return [name for name in BENCHMARKS.names() if BENCHMARKS.module(name).split(".")[0] in ("eval", "miga")]
 
 
 def schemas() -> dict[str, str]:
     """File name -> text of each generated schema."""
     models = {"config": Config, "suite": Suite, "methods": MethodFile}
-    return {f"{n}.schema.json": json.dumps(m.model_json_schema(), indent=2) + "\n" for n, m in models.items()}
+    made = {name: model.model_json_schema() for name, model in models.items()}
+    suite = made["suite"]
+    for name in own_benchmarks():
+        own = BENCHMARKS.get(name).settings.model_json_schema()
+        suite["$defs"] |= own.pop("$defs", {})
+        suite["properties"]["benchmarks"].setdefault("properties", {})[name] = own
+    return {f"{name}.schema.json": json.dumps(schema, indent=2) + "\n" for name, schema in made.items()}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Original checkpoints of VideoCrafter2 and Wan2.1 to the diffusers-style directories that `miga.models.load` reads.
+"""Original checkpoints of VideoCrafter2, Wan and SkyReels to the diffusers-style directories that `miga.models` reads.
 
 Every tensor of a network is accounted for: its name is mapped, its shape is the one that the diffusers or transformers
 class of the configuration has, and none is left over. Nothing is copied in memory but the tensors of one network.
@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from eval.files import write_json
+from miga.models import registry
 from miga.models.videocrafter2 import FPS_EMBEDDING
 
 Tensors = dict[str, Tensor]
@@ -42,7 +44,7 @@ VIDEOCRAFTER2 = dict(
     ),
     text=dict(width=1024, heads=16, layers=24, context_length=77, vocab_size=49408),
 )
-# What Wan2.1's repository says of the networks of its text-to-video models.
+# What the repositories of Wan and SkyReels say of the networks of their text-to-video models.
 WAN_VAE = dict(dim=96, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=2, temperal_downsample=[False, True, True])
 UMT5_XXL = dict(
     vocab_size=256384,
@@ -55,9 +57,29 @@ UMT5_XXL = dict(
     max_distance=128,
 )
 WAN_DIT = dict(freq_dim=256, in_dim=16, out_dim=16, text_dim=4096, eps=1e-6, patch_size=[1, 2, 2])
+TI2V_MEAN = [
+    -0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891,
+    0.157, -0.0098, 0.0375, -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502,
+    -0.2055, -0.0322, 0.1109, 0.1567, -0.0729, 0.0899, -0.2799, -0.123, -0.0313, -0.1649, 0.0117, 0.0723,
+    -0.2839, -0.2083, -0.052, 0.3748, 0.0152, 0.1957, 0.1433, -0.2944, 0.3573, -0.0548, -0.1681, -0.0667,
+]  # fmt: skip
+TI2V_STD = [
+    0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.499, 0.4818, 0.5013, 0.8158, 1.0344, 0.5894, 1.0901,
+    0.6885, 0.6165, 0.8454, 0.4978, 0.5759, 0.3523, 0.7135, 0.6804, 0.5833, 1.4146, 0.8986, 0.5659,
+    0.7069, 0.5338, 0.4889, 0.4917, 0.4069, 0.4999, 0.6866, 0.4093, 0.5709, 0.6065, 0.6415, 0.4944,
+    0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.06, 0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744,
+]  # fmt: skip
+TI2V_VAE = WAN_VAE | dict(
+    dim=160, dec_dim=256, z_dim=48, is_residual=True, patch_size=2, latents_mean=TI2V_MEAN, latents_std=TI2V_STD
+)
+SMALL_DIT = WAN_DIT | dict(dim=1536, ffn_dim=8960, num_heads=12, num_layers=30)
 WAN = {
-    "wan2.1-1.3b": dict(
-        dit=WAN_DIT | dict(dim=1536, ffn_dim=8960, num_heads=12, num_layers=30), vae=WAN_VAE, umt5=UMT5_XXL
+    "wan2.1-1.3b": dict(dit=SMALL_DIT, vae=WAN_VAE, umt5=UMT5_XXL),
+    "skyreels-v2-df-1.3b": dict(dit=SMALL_DIT | dict(inject_sample_info=True), vae=WAN_VAE, umt5=UMT5_XXL),
+    "wan2.2-ti2v-5b": dict(
+        dit=WAN_DIT | dict(in_dim=48, out_dim=48, dim=3072, ffn_dim=14336, num_heads=24, num_layers=30),
+        vae=TI2V_VAE,
+        umt5=UMT5_XXL,
     ),
     "wan2.1-14b": dict(
         dit=WAN_DIT | dict(dim=5120, ffn_dim=13824, num_heads=40, num_layers=40), vae=WAN_VAE, umt5=UMT5_XXL
@@ -70,8 +92,8 @@ def convert(name: str, source: Path, out: Path, config: Mapping[str, Any] | None
 
     Parameters
     ----------
-    name: videocrafter2, wan2.1-1.3b or wan2.1-14b.
-    source: VideoCrafter2's `model.ckpt`, or the folder of Wan2.1 as its authors publish it.
+    name: of a registered model that can be converted, such as videocrafter2 or wan2.2-ti2v-5b.
+    source: VideoCrafter2's `model.ckpt`, or the folder of Wan or SkyReels as its authors publish it.
     out: the directory to make; it appears when it is whole and must not exist before.
     config: sizes of the networks where they are not the released ones, as `VIDEOCRAFTER2` and `WAN` have them.
 
@@ -79,8 +101,10 @@ def convert(name: str, source: Path, out: Path, config: Mapping[str, Any] | None
     ------
     ValueError: one sentence that names the file, what was expected in it, and what to do.
     """
-    if name != "videocrafter2" and name not in WAN:
-        raise ValueError(f"{name} has no original checkpoint to convert: known are videocrafter2, {', '.join(WAN)}")
+    spec = registry.get(name)
+    if not spec.convert:
+        can = ", ".join(other for other in registry.names() if registry.get(other).convert)
+        raise ValueError(f"{name} has no original checkpoint to convert: known are {can}")
     if out.exists():
         raise ValueError(f"{out} exists: remove it or choose another folder")
     if not source.exists():
@@ -89,10 +113,7 @@ def convert(name: str, source: Path, out: Path, config: Mapping[str, Any] | None
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        if name == "videocrafter2":
-            index = convert_videocrafter2(source, partial, config or VIDEOCRAFTER2)
-        else:
-            index = convert_wan(source, partial, config or WAN[name], name)
+        index = resolve_name(spec.convert)(source, partial, name, config)
         write_json(partial / "model_index.json", index | {"_miga": dict(name=name, like=name)})
         partial.rename(out)
     finally:
@@ -179,11 +200,14 @@ def rename(name: str, rules: Iterable[tuple[str, str]]) -> str:
 # --- VideoCrafter2 ---
 
 
-def convert_videocrafter2(checkpoint: Path, out: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def convert_videocrafter2(
+    checkpoint: Path, out: Path, name: str, config: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The three networks of `model.ckpt`, its frame-rate MLP (kept apart: fps stays a run parameter) and a tokenizer.
 
     Returns the entries of `model_index.json`.
     """
+    config = config or VIDEOCRAFTER2
     tensors = read(checkpoint, "VideoCrafter2's model.ckpt (hub: VideoCrafter/VideoCrafter2)")
     unet, vae = below(tensors, "model.diffusion_model."), below(tensors, "first_stage_model.")
     text = below(tensors, "cond_stage_model.model.")
@@ -380,55 +404,79 @@ def clip_tokenizer(length: int = 77):
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length)
 
 
-# --- Wan2.1 ---
+# --- Wan, SkyReels ---
 
 
-def convert_wan(source: Path, out: Path, config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The three networks and the tokenizer of a Wan2.1 text-to-video folder as its authors publish it."""
-    about = source / "config.json"
-    kind = json.loads(about.read_text())["model_type"] if about.is_file() else "t2v"
-    if kind != "t2v":
-        raise ValueError(
-            f"{about} says that this is a Wan2.1 {kind} model: expected a text-to-video one; get it with "
-            f"`miga models fetch {name}`"
-        )
-    shards = sorted(source.glob("diffusion_pytorch_model*.safetensors"))
+def convert_wan(source: Path, out: Path, name: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The three networks and the tokenizer of a folder of Wan or SkyReels as its authors publish it.
+
+    Returns the entries of `model_index.json`.
+    """
+    config = config or WAN[name]
+    residual = config["vae"].get("is_residual", False)
+    refuse_other_kind(source, "ti2v" if residual else "t2v", name)
+    shards = sorted(source.glob("diffusion_pytorch_model*.safetensors")) or sorted(source.glob("model*.safetensors"))
     if not shards:
         raise ValueError(
-            f"{source} has no diffusion_pytorch_model*.safetensors: expected the folder of Wan2.1 as published; the "
-            f"diffusers-format one needs no conversion: `miga models fetch {name}`"
+            f"{source} has no diffusion_pytorch_model*.safetensors or model*.safetensors: expected {name} "
+            f"as published; the diffusers-format one needs no conversion: `miga models fetch {name}`"
         )
-    dit = {n: t for shard in shards for n, t in read(shard, "Wan2.1's transformer").items()}
+    dit = {n: t for shard in shards for n, t in read(shard, "the transformer").items()}
     if any(key.startswith("img_emb.") for key in dit):
         raise ValueError(
-            f"{shards[0]} is a Wan2.1 image-to-video transformer: expected a text-to-video one; get it with "
+            f"{shards[0]} is an image-to-video transformer: expected a text-to-video one; get it with "
             f"`miga models fetch {name}`"
         )
-    write(*wan_transformer(dit, config["dit"]), out / "transformer", shards[0])
-    del dit
-    vae, text = source / "Wan2.1_VAE.pth", source / "models_t5_umt5-xxl-enc-bf16.pth"
-    write(*wan_vae(read(vae, "Wan2.1's autoencoder"), config["vae"]), out / "vae", vae)
-    network, tensors = umt5(read(text, "Wan2.1's UMT5 encoder"), config["umt5"])
+    transformer, tensors = wan_transformer(dit, config["dit"])
+    write(transformer, tensors, out / "transformer", shards[0])
+    del dit, tensors
+    vae, text = source / f"Wan2.{2 if residual else 1}_VAE.pth", source / "models_t5_umt5-xxl-enc-bf16.pth"
+    write(*wan_vae(read(vae, "the autoencoder"), config["vae"]), out / "vae", vae)
+    network, tensors = umt5(read(text, "the UMT5 encoder"), config["umt5"])
     write(network, tensors, out / "text_encoder", text, aliases=["encoder.embed_tokens.weight"])
     tokenizer = source / "google" / "umt5-xxl"
     if not tokenizer.is_dir():
         raise ValueError(f"{tokenizer} is missing: expected the tokenizer of UMT5, which is published with the weights")
     shutil.copytree(tokenizer, out / "tokenizer")
     return dict(
-        _class_name="Wan21",
-        transformer=["diffusers", "WanTransformer3DModel"],
+        _class_name=PIPELINES[type(transformer).__name__],
+        **(dict(expand_timesteps=True) if residual else {}),
+        transformer=["diffusers", type(transformer).__name__],
         vae=["diffusers", "AutoencoderKLWan"],
         text_encoder=["transformers", "UMT5EncoderModel"],
         tokenizer=["transformers", "AutoTokenizer"],
     )
 
 
-def wan_transformer(tensors: Tensors, config: Mapping[str, Any]) -> tuple[nn.Module, Tensors]:
-    """Wan's DiT as a WanTransformer3DModel. `config` has the names of the original's config.json."""
-    from diffusers import WanTransformer3DModel
+PIPELINES = dict(WanTransformer3DModel="WanPipeline", SkyReelsV2Transformer3DModel="SkyReelsV2DiffusionForcingPipeline")
 
+
+def refuse_other_kind(source: Path, wanted: str, name: str) -> None:
+    """`ValueError` where a folder says that it is another kind of model, or holds two denoisers."""
+    about = source / "config.json"
+    if any((source / part).is_dir() for part in ("high_noise_model", "low_noise_model")):
+        raise ValueError(f"{source} has two denoisers (Wan2.2-A14B): expected {name}; `miga models fetch {name}`")
+    try:
+        kind = json.loads(about.read_text(encoding="utf-8")).get("model_type", wanted) if about.is_file() else wanted
+    except (ValueError, AttributeError):
+        raise ValueError(f"{about} is not JSON that says model_type: download {name} again") from None
+    if kind != wanted:
+        raise ValueError(
+            f"{about} says that this is a model of the kind {kind}: {name} is {wanted}; get it with "
+            f"`miga models fetch {name}`"
+        )
+
+
+def wan_transformer(tensors: Tensors, config: Mapping[str, Any]) -> tuple[nn.Module, Tensors]:
+    """Wan's DiT as a WanTransformer3DModel; as a SkyReelsV2Transformer3DModel where it is told a frame rate.
+
+    `config` has the names of the original's config.json.
+    """
+    from diffusers import SkyReelsV2Transformer3DModel, WanTransformer3DModel
+
+    told = config.get("inject_sample_info", False)
     network = empty(
-        WanTransformer3DModel,
+        SkyReelsV2Transformer3DModel if told else WanTransformer3DModel,
         patch_size=tuple(config["patch_size"]),
         num_attention_heads=config["num_heads"],
         attention_head_dim=config["dim"] // config["num_heads"],
@@ -442,8 +490,11 @@ def wan_transformer(tensors: Tensors, config: Mapping[str, Any]) -> tuple[nn.Mod
         qk_norm="rms_norm_across_heads",
         eps=config["eps"],
         rope_max_seq_len=1024,
+        **(dict(inject_sample_info=True) if told else {}),
     )
     rules = (
+        (r"^fps_projection\.0", "fps_projection.net.0.proj"),
+        (r"^fps_projection\.2", "fps_projection.net.2"),
         (r"^(time|text)_embedding\.0", r"condition_embedder.\1_embedder.linear_1"),
         (r"^(time|text)_embedding\.2", r"condition_embedder.\1_embedder.linear_2"),
         (r"^time_projection\.1", "condition_embedder.time_proj"),
@@ -462,10 +513,15 @@ def wan_transformer(tensors: Tensors, config: Mapping[str, Any]) -> tuple[nn.Mod
 
 
 def wan_vae(tensors: Tensors, config: Mapping[str, Any]) -> tuple[nn.Module, Tensors]:
-    """Wan's causal autoencoder as an AutoencoderKLWan."""
+    """Wan's causal autoencoder as an AutoencoderKLWan; Wan2.2's is residual and folds patches into channels."""
     from diffusers import AutoencoderKLWan
 
-    statistics = {key: config[key] for key in ("latents_mean", "latents_std") if key in config}
+    more = {key: config[key] for key in ("latents_mean", "latents_std") if key in config}
+    if residual := config.get("is_residual", False):
+        patch = config["patch_size"]
+        channels = 3 * patch**2
+        more |= dict(is_residual=True, decoder_base_dim=config["dec_dim"], patch_size=patch)
+        more |= dict(in_channels=channels, out_channels=channels, scale_factor_spatial=8 * patch)
     network = empty(
         AutoencoderKLWan,
         base_dim=config["dim"],
@@ -473,15 +529,20 @@ def wan_vae(tensors: Tensors, config: Mapping[str, Any]) -> tuple[nn.Module, Ten
         dim_mult=config["dim_mult"],
         num_res_blocks=config["num_res_blocks"],
         temperal_downsample=config["temperal_downsample"],
-        **statistics,
+        **more,
     )
-    level = (
-        config["num_res_blocks"] + 2
-    )  # entries of a level in the original's flat list: residual blocks, then a sampler
+    blocks = config["num_res_blocks"]
 
-    def up(match: re.Match) -> str:
-        block, entry = divmod(int(match[1]), level)
-        return f"up_blocks.{block}.{'upsamplers.0' if entry == level - 1 else f'resnets.{entry}'}"
+    def flat(match: re.Match) -> str:
+        """Of the original's flat list, a level is its residual blocks, one more than the encoder has, and a sampler."""
+        block, entry = divmod(int(match[1]), blocks + 2)
+        return f"up_blocks.{block}.{'upsamplers.0' if entry == blocks + 1 else f'resnets.{entry}'}"
+
+    def nested(match: re.Match) -> str:
+        """Of the residual one, levels are lists of their own."""
+        way, block, entry = match[1], match[2], int(match[3])
+        last = blocks + (way == "up")
+        return f"{way}_blocks.{block}.{f'{way}sampler' if entry == last else f'resnets.{entry}'}"
 
     rules = (
         (r"^conv1\.", "quant_conv."),
@@ -499,8 +560,11 @@ def wan_vae(tensors: Tensors, config: Mapping[str, Any]) -> tuple[nn.Module, Ten
         (r"\.residual\.6\.", ".conv2."),
         (r"\.shortcut\.", ".conv_shortcut."),
     )
-    flat = re.compile(r"upsamples\.(\d+)")
-    return network, {rename(flat.sub(up, name), rules): tensor for name, tensor in tensors.items()}
+    if residual:
+        lists, place = re.compile(r"(down|up)samples\.(\d+)\.(?:down|up)samples\.(\d+)"), nested
+    else:
+        lists, place = re.compile(r"upsamples\.(\d+)"), flat
+    return network, {rename(lists.sub(place, name), rules): tensor for name, tensor in tensors.items()}
 
 
 def umt5(tensors: Tensors, config: Mapping[str, Any]) -> tuple[nn.Module, Tensors]:

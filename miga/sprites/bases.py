@@ -40,7 +40,7 @@ SPRITES_DF = replace(
     SPRITES_WAN,
     name="sprites-df",
     label="Sprites-DF",
-    abilities=replace(WAN, trained="each"),
+    abilities=replace(WAN, trained="each", clean_timestep=0),
     options=TransformerOptions(**WAN_RUN),
     folder=WEIGHTS / "sprites-df",
     remedy="miga sprites train --model sprites-df",

@@ -13,7 +13,8 @@ import torch
 
 from eval.degrade import FAULTS, Video, degrade
 from eval.drift import of_series
-from eval.vbench.metrics import NotDefined, measured, parts_of
+from eval.metric import NotDefined
+from eval.vbench.metrics import measured, parts_of
 from eval.vbench.score import Backbones, observe
 from miga.sprites import world
 from miga.sprites.lens import LENS

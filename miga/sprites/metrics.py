@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eval.cards import Metric
-from eval.vbench.metrics import Measure, Measured, NotDefined, Observation
+from eval.metric import Metric, NotDefined
+from eval.vbench.metrics import Measured, Observation
 from miga.sprites import truth, world
 from miga.sprites.reader import HEADS, Reader, Reading
 
@@ -87,9 +87,11 @@ def _head(name: str) -> Callable[[Observation], Measured]:
 
 def _measure(
     name: str, label: str, short: str, summary: str, formula, part: str = READING, better: bool = True
-) -> Measure:
-    card = Metric(name, label, short, summary, 0, 1, better, source="this project", frames=1, cost="the sprites reader")
-    return Measure(card, part, formula)
+) -> Metric:
+    return Metric(
+        name, label, short, summary, 0, 1, better, source="this project", frames=1, cost="the sprites reader",
+        part=part, formula=formula,
+    )  # fmt: skip
 
 
 PROMPT_FIDELITY = _measure(

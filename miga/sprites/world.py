@@ -19,6 +19,7 @@ import torch
 
 SIZE = 64  # pixels, both sides
 WINDOW = 16  # frames of a native clip
+FPS = 8  # at which a clip is shown
 CELL = 8  # pixels, width of stripes and checks
 
 SHAPES = ("circle", "square", "triangle", "cross")

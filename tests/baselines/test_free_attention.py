@@ -8,6 +8,7 @@ from torch import nn
 
 from miga.engine.attention import PROCESSORS, attention, denoise_with, temporal_attention
 from miga.experiment import run
+from miga.experiment.job import Job
 from tests.baselines.free_models import FAMILIES, sample, text_of, tiny
 
 METHODS = ("freenoise", "freelong", "freepca")
@@ -90,7 +91,7 @@ def test_any_number_of_frames_is_finite_reproducible_and_leaves_the_network_alon
 
 @pytest.mark.parametrize(("method", "port"), [("freenoise", True), ("direct", False)])
 def test_a_sidecar_says_whether_the_port_is_ours(method, port, tmp_path):
-    job = run.Job(
+    job = Job(
         suite="s", base="b", entry="e", method=method, prompt_id="p", prompt="a", seed=1, frames=5,
         params=dict(stride=1) if port else {}, video=tmp_path / "p" / "seed-1.mp4",
     )  # fmt: skip

@@ -20,7 +20,7 @@ from miga.engine.base_model import Text
 from miga.engine.noise import KeyedNoise
 from miga.engine.sweep import Context
 from miga.engine.trace import Trace
-from miga.experiment.run import frames_of
+from miga.experiment.frames import frames_of
 from tests.miga.tiny_models import tiny_unet, tiny_wan
 from tests.miga.toy import ToyModel
 

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 import torch
 
-from eval.cards import STANDARD
+from eval import records
 from eval.scores import COLUMNS
+from eval.vbench import STANDARD
 from eval.vbench.matching import middle
 from eval.vbench.score import Backbones
 
@@ -60,17 +61,20 @@ ENTRIES = {  # name: (label, quality, motion, control)
 }
 
 
+LABELS = {entry: label for entry, (label, *_) in ENTRIES.items()}
+
+
 def made_up_scores(prompts: int = 12, seeds: int = 2, bases=("sprites-unet",), frames: int = 48) -> pd.DataFrame:
     """A long table with known differences between entries: made up, deterministic, for tests only."""
     rows = []
     for base in bases:
-        for entry, (label, quality, motion, _) in ENTRIES.items():
+        for entry, (_, quality, motion, _) in ENTRIES.items():
             for prompt in range(prompts):
                 for seed in range(seeds):
                     rng = np.random.default_rng(zlib.crc32(f"{base}/{prompt}/{seed}".encode()))
                     hardness = rng.normal(0, 0.01)
                     own = np.random.default_rng(zlib.crc32(f"{base}/{entry}/{prompt}/{seed}".encode()))
-                    identity = ("sprites", base, entry, entry, label, f"p{prompt:02}", seed)
+                    identity = ("sprites", base, entry, entry, f"p{prompt:02}", seed)
                     for metric in STANDARD:
                         if metric == "motion":
                             value = abs(motion + own.normal(0, 0.001)) if motion else 0.0
@@ -103,13 +107,16 @@ def made_up_trace(seed: int) -> dict[str, list[dict]]:
     return {"reflection": events, "consistency": clean, "levels": levels}
 
 
+def made_up_facts(root: Path, scores: pd.DataFrame, videos: bool = False, labels=LABELS) -> pd.DataFrame:
+    """The table of videos of made-up sidecars."""
+    return records.collect(made_up_sidecars(root, scores, videos), labels)
+
+
 def made_up_sidecars(root: Path, scores: pd.DataFrame, videos: bool = False) -> list[Path]:
     """A sidecar, and if asked for a small video, for every video of the table, laid out as the pipeline does."""
     paths = []
     cost = {"miga": (34.0, 1.3), "fifo_diffusion": (16.0, 0.6), "freelong": (3.0, 0.1)}
-    for identity in (
-        scores[["suite", "base", "entry", "method", "label", "prompt_id", "seed"]].drop_duplicates().itertuples()
-    ):
+    for identity in scores[["suite", "base", "entry", "method", "prompt_id", "seed"]].drop_duplicates().itertuples():
         calls, seconds = cost.get(identity.entry, (2.0, 0.1))
         path = (
             root / identity.suite / identity.base / identity.entry / identity.prompt_id / f"seed-{identity.seed}.json"

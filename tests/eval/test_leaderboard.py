@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from eval import leaderboard
-from eval.cards import OVERALL, STANDARD
-from eval.scores import read_sidecars
-from tests.eval.conftest import made_up_scores, made_up_sidecars
+from eval.records import collect
+from eval.vbench import STANDARD
+from eval.vbench.cards import MAIN, OVERALL
+from tests.eval.conftest import made_up_facts, made_up_scores
 
 
 @pytest.fixture
 def board(tmp_path, scores):
-    facts = read_sidecars(made_up_sidecars(tmp_path, scores))
-    return leaderboard.build(scores, facts, "2026-01-31", resamples=200)
+    facts = made_up_facts(tmp_path, scores)
+    return leaderboard.build(scores, facts, "2026-01-31", MAIN, resamples=200)
 
 
 def test_a_row_per_entry_and_metric(board, scores):
@@ -34,7 +35,7 @@ def test_a_written_board_reads_back(tmp_path, board):
 def test_unmeasured_is_empty_and_counted(tmp_path, scores):
     holes = scores.copy()
     holes.loc[holes["entry"] == "freelong", ["value", "reason"]] = [None, "unreadable"]
-    board = leaderboard.build(holes, read_sidecars([]), "2026-01-31", [OVERALL], resamples=100)
+    board = leaderboard.build(holes, collect([]), "2026-01-31", [OVERALL], resamples=100)
     row = board[board["entry"] == "freelong"].iloc[0]
     assert row["value"] is None and (row["n"], row["total"]) == (0, 24)
 
@@ -49,7 +50,7 @@ def test_unmeasured_is_empty_and_counted(tmp_path, scores):
         ("n", "1000", r"line 2: n = 1000 of 24"),
         ("control", "maybe", r"line 2: control is 'maybe', not bool"),
         ("protocol", "", r"line 2: protocol is empty"),
-        ("value", "inf", r"line 2: value is infinite"),
+        ("value", "inf", r"line 2: value is 'inf', not float"),
         ("entry", "fifo_diffusion", r"fifo_diffusion/subject_consistency is there twice"),
     ],
 )

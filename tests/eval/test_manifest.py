@@ -8,8 +8,9 @@ import shutil
 import pandas as pd
 import pytest
 
-from eval import leaderboard, manifest, scores, tables, video
-from tests.eval.conftest import made_up_scores, made_up_sidecars, moving_square, write_video
+from eval import leaderboard, manifest, records, scores, tables, video
+from eval.vbench.cards import MAIN
+from tests.eval.conftest import LABELS, made_up_scores, made_up_sidecars, moving_square, write_video
 
 
 @pytest.fixture
@@ -26,12 +27,15 @@ def finished(tmp_path_factory):
     for path in paths:
         fact = json.loads(path.read_text())
         path.write_text(json.dumps(fact | {"frames_sha256": video.frames_digest(path.with_suffix(".mp4"))}))
-    folder, facts = tmp_path / "sprites", scores.read_sidecars(paths)
+    folder, facts = tmp_path / "sprites", records.collect(paths, LABELS)
     scores.write(table, folder / "scores.parquet")
-    tables.write(tables.comparison("vbench", "t", table, facts, resamples=100), folder / "tables")
+    records.write(facts, folder / "videos.parquet")
+    tables.write(tables.comparison("vbench", "t", table, facts, MAIN, resamples=100), folder / "tables")
     tables.write(tables.cost(facts, resamples=100), folder / "tables")
-    tables.write(tables.differences("differences", "t", table, facts, "static", resamples=100), folder / "tables")
-    leaderboard.write(leaderboard.build(table, facts, "2026-01-31", resamples=100), folder / "leaderboard/vbench.csv")
+    tables.write(tables.differences("differences", "t", table, facts, "static", MAIN, resamples=100), folder / "tables")
+    leaderboard.write(
+        leaderboard.build(table, facts, "2026-01-31", MAIN, resamples=100), folder / "leaderboard/vbench.csv"
+    )
     config = {"config": {"bootstrap": 100}, "experiment": {"suite": {"reference": "static"}}}
     found = manifest.build(folder, "snakemake --cores 2", {"eval": "0"}, config)
     manifest.write(found, folder / "manifest.json")
@@ -93,7 +97,7 @@ def test_a_board_that_keeps_its_digests_and_changes_a_value_is_found(suite):
 def test_a_changed_sidecar_is_found(suite):
     path = suite / "sprites-unet/miga/p00/seed-0.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"wall_seconds": 1.0}))
-    assert {"sprites-unet/miga/p00/seed-0.json", "tables/cost.csv, recomputed"} <= set(wrong(suite))
+    assert {"sprites-unet/miga/p00/seed-0.json", "videos.parquet, read again"} <= set(wrong(suite))
 
 
 def test_changed_scores_are_found(suite):

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval import leaderboard
+from eval import leaderboard, records
 from eval import scores as long_table
-from eval.cards import NARRLV
 from eval.narrlv.answers import Answered, Cache, Settings, Video, answer, column, sample_frames, write_answers
+from eval.narrlv.benchmark import JudgeSettings
+from eval.narrlv.cards import MEAN3, NARRLV
 from eval.narrlv.judges import JudgeError, Sampling, Server, build
 from eval.narrlv.metric import SCORES, read_answers, score_folder
 from eval.narrlv.score import score_videos
@@ -22,7 +23,6 @@ from eval.parsing import parse
 from eval.tables import to_frame, to_markdown, write
 from eval.video import VideoError
 from miga.commands import main
-from miga.experiment.suite import Judge
 from tests.eval.conftest import moving_square, write_video
 from tests.eval.narrlv_server import Play, breaks, raw, says
 
@@ -270,7 +270,7 @@ def test_from_videos_to_table_2(tmp_path):
     one = table[table["prompt_id"].str.contains("tna_1") & (table["metric"] == "R_coh")]
     assert one["value"].isna().all() and set(one["reason"]) == {"one atom: nothing turns into anything"}
 
-    facts = long_table.read_sidecars(path.with_suffix(".json") for path in paths)
+    facts = records.collect(path.with_suffix(".json") for path in paths)
     paper = {("base", "miga"): {"tna2_scene_attribute": 63.0, "tna2_target_action": 70.0}}
     made = table2(table, facts, paper=paper, resamples=200)
     assert [column.name for column in made.columns] == [
@@ -306,12 +306,12 @@ def test_unread_votes_are_a_line_of_the_table_and_of_the_leaderboard(tmp_path):
     paths, items = suite_of_videos(tmp_path)
     judge = Scripted(lambda frames, question, seed: "hm" if seed % 5 < 2 else "yes")  # two votes of five say nothing
     table, _ = score_videos(paths, items, judge, Cache(tmp_path / "c"))
-    facts = long_table.read_sidecars(path.with_suffix(".json") for path in paths)
+    facts = records.collect(path.with_suffix(".json") for path in paths)
     unread = [row for row in table2(table, facts, resamples=100).rows if row.words[2] == "Unread."]
     assert len(unread) == 2 and all(row.cells["all"].estimate.mean == pytest.approx(0.4) for row in unread)
 
     leaderboard.write(
-        leaderboard.build(table, facts, "2026-01-31", leaderboard.BOARDS["narrlv"], 100), tmp_path / "narrlv.csv"
+        leaderboard.build(table, facts, "2026-01-31", (*NARRLV.values(), MEAN3), 100), tmp_path / "narrlv.csv"
     )
     board = leaderboard.read(tmp_path / "narrlv.csv").set_index(["entry", "metric"])
     assert set(board.index) == {(entry, name) for entry in ("miga", "fifo_diffusion") for name in (*NARRLV, "mean3")}
@@ -395,5 +395,5 @@ def test_judges_from_plain_settings():
 
 def test_the_config_takes_no_keys():
     with pytest.raises(ValueError, match="environment only") as caught:
-        parse(Judge, {"kind": "server", "params": {"url": "http://a/v1", "api_key": "sk-1"}}, "suite")
+        parse(JudgeSettings, {"kind": "server", "params": {"url": "http://a/v1", "api_key": "sk-1"}}, "suite")
     assert "sk-1" not in str(caught.value)

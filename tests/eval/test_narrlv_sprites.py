@@ -14,7 +14,7 @@ from eval.narrlv.metric import strict
 from eval.narrlv.score import score_videos
 from eval.narrlv.suite import ANOMALIES, FIRST_FRAME, Item
 from eval.narrlv.table import table2
-from eval.scores import read_sidecars
+from eval.records import collect
 from miga.sprites import reader, story, world
 from miga.sprites.story import Seen, answer, item, motions, runs, stories
 from miga.sprites.text import MAX_TOKENS, new_clip_tokenizer
@@ -201,7 +201,7 @@ def test_from_videos_to_the_table(tmp_path):
     assert means.loc["ignorer", "R_cov"] == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3, abs=0.02)
     assert means.loc["ignorer", "R_coh"] == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 6, abs=0.02)
     assert means["unparsable"].eq(0).all()
-    facts = read_sidecars(path.with_suffix(".json") for path in paths)
+    facts = collect(path.with_suffix(".json") for path in paths)
     made = table2(table, facts, name="narrlv_sprites", title="Sprites-NarrLV")
     assert len(made.rows) == 10 and len(made.columns) == 4
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.json")}

@@ -8,14 +8,13 @@ import pandas as pd
 import pytest
 
 from eval import quality
-from eval.scores import read_sidecars
-from tests.eval.conftest import made_up_scores, made_up_sidecars
+from tests.eval.conftest import made_up_facts, made_up_scores
 
 
 @pytest.fixture
 def run(tmp_path):
     scores = made_up_scores(10, 2)
-    facts = read_sidecars(made_up_sidecars(tmp_path, scores))
+    facts = made_up_facts(tmp_path, scores)
     facts["frames_sha256"] = [f"{i:064}" for i in range(len(facts))]
     return scores, facts
 

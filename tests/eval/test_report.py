@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 import matplotlib.image
 import pytest
 
-from eval import manifest, plots, quality, report, scores, tables
+from eval import manifest, plots, quality, records, report, scores, tables
+from eval.vbench.cards import MAIN
 from tests.eval.browser import CHROMIUM, Browser
-from tests.eval.conftest import ENTRIES, made_up_scores, made_up_sidecars
+from tests.eval.conftest import ENTRIES, LABELS, made_up_scores, made_up_sidecars
 
 NASTY = """</script><script>document.title="taken"</script> "a" 'b' & <img src=x onerror='document.title="taken"'> 🦊"""
 
@@ -25,11 +26,12 @@ def suite(tmp_path_factory):
         if path.parent.name == "p01":
             path.write_text(json.dumps(json.loads(path.read_text()) | {"prompt": NASTY}))
     paths[-1].with_suffix(".mp4").unlink()
-    folder, facts = root / "sprites", scores.read_sidecars(paths)
+    folder, facts = root / "sprites", records.collect(paths, LABELS)
     scores.write(table, folder / "scores.parquet")
-    tables.write(tables.comparison("vbench", f"Made up {NASTY}", table, facts, resamples=100), folder / "tables")
+    records.write(facts, folder / "videos.parquet")
+    tables.write(tables.comparison("vbench", f"Made up {NASTY}", table, facts, MAIN, resamples=100), folder / "tables")
     tables.write(tables.cost(facts), folder / "tables")
-    plots.consistency_motion(table, facts, folder / "plots/consistency_motion")
+    plots.consistency_motion(table, facts, folder / "plots/consistency_motion", columns=MAIN)
     quality.write(quality.grade(table, facts), folder / "quality.json")
     manifest.write(manifest.build(folder, "make reproduce", {}, {}), folder / "manifest.json")
     return report.write(folder, f"Sprites {NASTY}", NASTY, list(ENTRIES)).parents[1]
@@ -58,10 +60,11 @@ def test_the_page_needs_nothing_but_the_suites_own_files(suite):
 
 
 def test_the_gallery_has_every_video_with_its_scores_and_order(suite):
-    records = report.gallery(suite, scores.read(suite / "scores.parquet"), list(ENTRIES))
-    assert len(records) == 20 and [record["entry"] for record in records[::4]] == list(ENTRIES)
-    assert records[0]["scores"]["subject_consistency"] is None and records[0]["model_calls"] == 48 * 34
-    only = report.gallery(suite, scores.read(suite / "scores.parquet"), ["static", "miga"])
+    videos, long = records.read(suite / "videos.parquet"), scores.read(suite / "scores.parquet")
+    shown = report.gallery(videos, long, list(ENTRIES))
+    assert len(shown) == 20 and [one["entry"] for one in shown[::4]] == list(ENTRIES)
+    assert shown[0]["scores"]["subject_consistency"] is None and shown[0]["model_calls"] == 48 * 34
+    only = report.gallery(videos, long, ["static", "miga"])
     assert [record["entry"] for record in only] == ["static"] * 4 + ["miga"] * 4
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from eval.cards import VBENCH
 from eval.statistics import difference, estimate
+from eval.vbench import VBENCH
 
 
 def rows(values: dict[tuple[str, int], float | None], metric: str = "drift") -> pd.DataFrame:

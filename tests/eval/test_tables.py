@@ -12,19 +12,20 @@ import pandas as pd
 import pytest
 
 from eval import leaderboard, plots, tables
-from eval.cards import OVERALL, STANDARD, VBENCH, card
-from eval.scores import read_sidecars
-from tests.eval.conftest import ENTRIES, made_up_scores, made_up_sidecars
+from eval.metric import card
+from eval.vbench import STANDARD, VBENCH
+from eval.vbench.cards import MAIN, OVERALL
+from tests.eval.conftest import ENTRIES, made_up_facts, made_up_scores
 
 
 @pytest.fixture
 def facts(tmp_path, scores):
-    return read_sidecars(made_up_sidecars(tmp_path, scores))
+    return made_up_facts(tmp_path, scores)
 
 
 @pytest.fixture
 def table(scores, facts):
-    return tables.comparison("vbench", "Made up", scores, facts, resamples=500)
+    return tables.comparison("vbench", "Made up", scores, facts, MAIN, resamples=500)
 
 
 def test_csv_holds_means_intervals_and_counts(scores, table):
@@ -47,7 +48,7 @@ def test_the_certain_best_is_bold_and_controls_never_are(table):
 
 
 def test_what_is_not_certain_is_not_bold(scores, facts):
-    twin = scores[scores["entry"] == "miga"].assign(entry="twin", label="Twin")
+    twin = scores[scores["entry"] == "miga"].assign(entry="twin")
     found = tables.comparison("t", "t", pd.concat([scores, twin]), facts, [OVERALL], resamples=500)
     assert not any(cell.best for row in found.rows for cell in row.cells.values())
 
@@ -62,8 +63,8 @@ def test_markdown_and_latex_show_the_same_numbers(table):
 
 
 def test_labels_are_escaped(scores, facts):
-    odd = scores.assign(label=scores["label"].replace("MIGA", r"M|I_G*A & 5% \x{}~^ <δ>"))
-    found = tables.comparison("t", "t", odd, facts, [OVERALL], resamples=100)
+    odd = facts.assign(label=facts["label"].replace("MIGA", r"M|I_G*A & 5% \x{}~^ <δ>"))
+    found = tables.comparison("t", "t", scores, odd, [OVERALL], resamples=100)
     assert r"M\|I\_G\*A & 5% \\x{}~^ \<δ\>" in tables.to_markdown(found)
     escaped = r"M\textbar{}I\_G*A \& 5\% \textbackslash{}x\{\}\textasciitilde{}\textasciicircum{} "
     assert escaped + r"\textless{}$\delta$\textgreater{}" in tables.to_latex(found)
@@ -82,13 +83,13 @@ def test_suites_protocols_and_versions_do_not_meet(scores, facts):
         mixed = scores.copy()
         mixed.loc[mixed.index[0], column] = "other"
         with pytest.raises(ValueError, match="other"):
-            tables.comparison("t", "t", mixed, facts)
+            tables.comparison("t", "t", mixed, facts, MAIN)
 
 
 def test_ablation_rows_have_their_own_words_and_order(scores, facts):
     words = {"fifo_diffusion": "neither", "miga": "TTA + DCE"}
     found = tables.comparison(
-        "tta", "t", scores, facts, entries=list(words), words=words, heading="Parts", resamples=100
+        "tta", "t", scores, facts, MAIN, entries=list(words), words=words, heading="Parts", resamples=100
     )
     assert [row.words[1] for row in found.rows] == ["neither", "TTA + DCE"]
 
@@ -102,7 +103,7 @@ def test_differences_are_bold_where_certain(scores, facts):
 
 def test_a_port_of_ours_is_marked_on_its_base_model_in_every_table_and_format(tmp_path):
     scores = made_up_scores(3, 1, bases=("sprites-unet", "sprites-wan"))
-    facts = read_sidecars(made_up_sidecars(tmp_path, scores))
+    facts = made_up_facts(tmp_path, scores)
     facts["port"] = (facts["base"] == "sprites-wan") & (facts["entry"] == "freelong")
     words, names = {"freelong": "all steps"}, ["miga", "freelong"]
     for found, name in (
@@ -117,7 +118,7 @@ def test_a_port_of_ours_is_marked_on_its_base_model_in_every_table_and_format(tm
         assert markdown.count(f"{name} †") == 1 and latex.count(r"\rlap{$^\dagger$}") == 1
         assert all("our port to this base model" in text for text in (markdown, latex))
     assert "†" not in tables.to_markdown(tables.cost(facts, ["miga"]))
-    board = leaderboard.build(scores, facts, "2026-01-31", resamples=100)
+    board = leaderboard.build(scores, facts, "2026-01-31", MAIN, resamples=100)
     assert set(board.loc[board["port"], "entry"] + board.loc[board["port"], "base"]) == {"freelongsprites-wan"}
 
 
@@ -140,8 +141,8 @@ def test_costs_have_intervals_over_prompts_and_the_largest_peak(facts):
 def test_what_was_not_run_and_what_is_our_port_is_marked(tmp_path):
     two = made_up_scores(4, 1, ("sprites-unet", "sprites-wan"))
     two = two[(two["base"] == "sprites-unet") | (two["entry"] != "static")]
-    facts = read_sidecars(made_up_sidecars(tmp_path, two))
-    found = tables.comparison("t", "t", two, facts, resamples=100)
+    facts = made_up_facts(tmp_path, two)
+    found = tables.comparison("t", "t", two, facts, MAIN, resamples=100)
     assert [row.entry for row in found.rows] == [*ENTRIES] * 2
     assert {(row.base, row.entry) for row in found.rows if row.port} == {
         ("sprites-wan", "fifo_diffusion"), ("sprites-wan", "freelong")
@@ -151,7 +152,7 @@ def test_what_was_not_run_and_what_is_our_port_is_marked(tmp_path):
     assert markdown.count(" † |") == 2 and "†: our port" in markdown and latex.count(r"\rlap{$^\dagger$}") == 2
     frame = tables.to_frame(found)
     assert frame["port"].sum() == 2 and pd.isna(frame[frame["overall_n"] == 0]["overall"].item())
-    assert "†" not in tables.to_markdown(tables.comparison("t", "t", two[two["base"] == "sprites-unet"], facts))
+    assert "†" not in tables.to_markdown(tables.comparison("t", "t", two[two["base"] == "sprites-unet"], facts, MAIN))
 
 
 def test_the_papers_numbers_stand_beside_ours(table):
@@ -166,20 +167,19 @@ def test_the_papers_numbers_stand_beside_ours(table):
 
 def test_the_papers_file_says_what_table_1_and_3_say(pytestconfig):
     path = pytestconfig.rootpath / "config/paper_results.yaml"
-    printed = tables.paper_numbers(path, "vbench")
+    sections = tables.paper_numbers(path)
+    printed = sections["vbench"]
     assert printed["videocrafter2", "miga"]["overall"] == 97.82 and len(printed) == 7
     for numbers in printed.values():
         assert sum(numbers[name] for name in VBENCH) / 4 == pytest.approx(numbers["overall"], abs=0.011)
-    assert tables.paper_numbers(path, "ablation")["videocrafter2", "miga-tta"]["subject_consistency"] == 96.74
-    with pytest.raises(ValueError, match="no section 'table9'"):
-        tables.paper_numbers(path, "table9")
+    assert sections["ablation"]["videocrafter2", "miga-tta"]["subject_consistency"] == 96.74
 
 
 def test_missing_values_are_counted_and_a_missing_mean_is_a_dash(scores, facts):
     holes = scores.copy()
     lost = (holes["entry"] == "freelong") & (holes["metric"] == "drift")
     holes.loc[lost, ["value", "reason"]] = [None, "unreadable"]
-    found = tables.comparison("t", "t", holes, facts, resamples=100)
+    found = tables.comparison("t", "t", holes, facts, MAIN, resamples=100)
     line = next(line for line in tables.to_markdown(found).splitlines() if "FreeLong" in line)
     assert "| – | 24 of 24, 0 of 24 |" in line
 
@@ -196,7 +196,7 @@ def test_figures_are_written_and_the_same_twice(tmp_path, scores, facts, table):
 
 def test_time_is_in_seconds_of_each_base_model(tmp_path):
     two = made_up_scores(2, 1, ("sprites-unet", "sprites-wan"))
-    facts = read_sidecars(made_up_sidecars(tmp_path, two))
+    facts = made_up_facts(tmp_path, two)
     facts.loc[facts["base"] == "sprites-wan", "fps"] = 16
     assert plots.drift(two, facts, tmp_path / "drift")[0].read_text().count("time (s)") == 2
     facts.loc[facts.index[facts["base"] == "sprites-wan"][0], "fps"] = 8
@@ -204,7 +204,7 @@ def test_time_is_in_seconds_of_each_base_model(tmp_path):
 
 
 def test_looks_do_not_repeat(facts):
-    many = pd.DataFrame({"entry": [f"e{i}" for i in range(30)], "label": [f"E{i}" for i in range(30)]})
+    many = pd.DataFrame({"entry": [f"e{i}" for i in range(30)]})
     found = plots.looks(many, facts).values()
     assert len({(look.colour, look.marker) for look in found}) == len({(look.colour, look.dashes) for look in found})
     assert len({(look.colour, look.marker) for look in found}) == 30
@@ -219,7 +219,7 @@ def test_every_figure_draws_every_entry(tmp_path, facts):
     assert "zigzag" in plots.levels(one, facts[facts["entry"] == "miga"], tmp_path / "levels")[0].read_text()
     assert "no method here" in plots.levels(one, facts[facts["entry"] == "static"], tmp_path / "none")[0].read_text()
     for draw in (plots.comparison, plots.consistency_motion, plots.cost_quality, plots.drift):
-        svg, _ = draw(scores, facts, tmp_path / draw.__name__)
+        svg, _ = draw(scores, facts, tmp_path / draw.__name__, columns=MAIN)
         text = svg.read_text()
         assert all(label in text for label, *_ in ENTRIES.values()), draw.__name__
 
@@ -248,11 +248,11 @@ def test_latex_compiles_and_fits_the_page(tmp_path, table):
 
 def with_native(scores, facts, repetition):
     """The same run with a sound control that moves and repeats as "miga" does, and repetition of every entry."""
-    native = scores[scores["entry"] == "miga"].assign(entry="native", method="native", label="Native")
+    native = scores[scores["entry"] == "miga"].assign(entry="native", method="native")
     scores = pd.concat([scores, native], ignore_index=True)
     rows = scores[scores["metric"] == "motion"].assign(metric="repetition", value=0.02 * scores["seed"])
     rows.loc[rows["entry"] == "miga", "value"] += repetition
-    own = facts[facts["entry"] == "miga"].assign(entry="native", method="native", control=True, sound=True)
+    own = facts[facts["entry"] == "miga"].assign(entry="native", label="Native", control=True, sound=True)
     return pd.concat([scores, rows], ignore_index=True), pd.concat([facts, own], ignore_index=True)
 
 
@@ -261,8 +261,8 @@ def with_native(scores, facts, repetition):
 )
 def test_bold_needs_motion_and_repetition_like_a_sound_controls(tmp_path, repetition, bold):
     scores = made_up_scores()
-    facts = read_sidecars(made_up_sidecars(tmp_path, scores))
-    table = tables.comparison("t", "T", *with_native(scores, facts, repetition), resamples=200)
+    facts = made_up_facts(tmp_path, scores)
+    table = tables.comparison("t", "T", *with_native(scores, facts, repetition), MAIN, resamples=200)
     (row,) = [row for row in table.rows if row.entry == "miga"]
     assert {name for name, cell in row.cells.items() if cell.best} == bold
 

@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from eval import leaderboard, plots, scores, tables, track
-from tests.eval.conftest import made_up_scores, made_up_sidecars
+from eval import records as videos_table
+from eval.vbench.cards import MAIN
+from tests.eval.conftest import made_up_facts, made_up_scores
 from tests.eval.wandb_server import Server
 
 pytest.importorskip("wandb")
@@ -21,12 +23,15 @@ pytest.importorskip("wandb")
 
 def suite_folder(root, videos=True):
     table = made_up_scores(2, 1)
-    facts = scores.read_sidecars(made_up_sidecars(root, table, videos))
+    facts = made_up_facts(root, table, videos)
     suite = root / "sprites"
     scores.write(table, suite / "scores.parquet")
-    tables.write(tables.comparison("vbench", "t", table, facts, resamples=100), suite / "tables")
-    leaderboard.write(leaderboard.build(table, facts, "2026-01-31", resamples=100), suite / "leaderboard/vbench.csv")
-    plots.consistency_motion(table, facts, suite / "plots/motion")
+    videos_table.write(facts, suite / "videos.parquet")
+    tables.write(tables.comparison("vbench", "t", table, facts, MAIN, resamples=100), suite / "tables")
+    leaderboard.write(
+        leaderboard.build(table, facts, "2026-01-31", MAIN, resamples=100), suite / "leaderboard/vbench.csv"
+    )
+    plots.consistency_motion(table, facts, suite / "plots/motion", columns=MAIN)
     return suite
 
 

@@ -17,8 +17,7 @@ from threading import Thread
 import pytest
 import torch
 
-from eval.cards import VBENCH
-from eval.vbench import backbones, networks, official, weights
+from eval.vbench import VBENCH, backbones, networks, official, weights
 from eval.vbench.score import score_video
 from tests.eval import standin
 from tests.eval.conftest import write_video

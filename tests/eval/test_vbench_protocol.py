@@ -17,8 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval import scores, video
-from eval.cards import VBENCH
-from eval.vbench import export, long, prompts
+from eval.vbench import VBENCH, export, long, prompts
 from eval.vbench.folder import foreign
 from eval.vbench.metrics import consistency, measured
 from eval.vbench.score import observe, score_video
@@ -202,7 +201,7 @@ def test_the_command_scores_a_folder(tmp_path, backbones, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "options, why",
     [
-        (dict(dimensions=("temporal_style",)), "--dimensions temporal_style: fast knows subject_consistency"),
+        (dict(dimensions=("temporal_style",)), "--dimensions temporal_style: fast knows aesthetic_quality"),
         (dict(dimensions=("drift",), protocol="vbench-long"), "--dimensions drift: fast knows"),
         (dict(out=Path("scores.csv")), "scores.csv: the table is a .parquet file"),
         (dict(backend="official"), "--python"),

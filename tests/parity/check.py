@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+NOT_STORED = "not stored"
+
 
 @dataclass(frozen=True)
 class Check:
@@ -32,8 +34,39 @@ class Check:
         return cls("-", math.nan, 0.0, reason)
 
 
-def compare(quantity: str, actual, expected, tolerance: float = 0.0) -> Check:
-    """Max absolute error; nan equals nan, another shape is a failure."""
+class Absent:
+    """An array that a case does not hold: whatever is made of it is absent too, and nothing is compared with it."""
+
+    def __getattr__(self, name: str) -> Absent:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *args, **options) -> Absent:
+        return self
+
+    def __iter__(self) -> Iterator:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    __getitem__ = __add__ = __sub__ = __mul__ = __truediv__ = __rmul__ = __ne__ = __call__
+    __hash__ = object.__hash__
+
+
+ABSENT = Absent()
+
+
+def compare(quantity: str, actual, expected, tolerance: float | Mapping[str, float] = 0.0) -> Check:
+    """Max absolute error; nan equals nan, another shape is a failure. What is `ABSENT` is no failure and no check.
+
+    tolerance: of this quantity, or by name; where none has its name the least of them holds.
+    """
+    if isinstance(tolerance, Mapping):
+        tolerance = tolerance.get(quantity, tolerance.get(quantity.rsplit(".")[-1], min(tolerance.values())))
+    if expected is ABSENT:
+        return Check(quantity, 0.0, 0.0, NOT_STORED)
     a, b = (np.asarray(x.detach().double() if torch.is_tensor(x) else x, dtype=np.float64) for x in (actual, expected))
     if a.shape != b.shape:
         return Check(quantity, math.nan, tolerance, f"shape {a.shape} instead of {b.shape}")
@@ -51,7 +84,10 @@ def compare_lists(quantity: str, actual: Sequence[Sequence], expected: Sequence[
 
 
 class Stored(dict):
-    """The arrays of a case by name. Knows which of them nobody has looked at: those are failures, not silence."""
+    """The arrays of a case by name; `ABSENT` where it holds none.
+
+    Knows which of them nobody has looked at: those are failures, not silence.
+    """
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
         super().__init__(arrays)
@@ -59,7 +95,7 @@ class Stored(dict):
 
     def __getitem__(self, name: str) -> Any:
         self.read.add(name)
-        return super().__getitem__(name)
+        return super().__getitem__(name) if name in self else ABSENT
 
     def unread(self) -> Iterator[Check]:
         for name in self.keys() - self.read:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.parity.__main__ import cases, main, replay_case
-from tests.parity.check import Stored
+from tests.parity.check import NOT_STORED, Stored, compare
 
 HERE = Path(__file__).parent
 ROOTS = [HERE / "golden", HERE.parents[2] / "shared" / "golden"]  # a case of both is replayed once
@@ -47,3 +49,41 @@ def test_an_array_that_nobody_compares_fails():
     stored = Stored(dict(seen=1, missed=2))
     assert stored["seen"] == 1
     assert [(check.quantity, check.passed) for check in stored.unread()] == [("missed", False)]
+
+
+def test_what_a_case_does_not_hold_is_not_compared():
+    stored = Stored(dict(there=np.zeros(2)))
+    gone = stored["gone"]
+    for made in (gone, gone[:, 0].swapaxes(0, 1), gone.int() * 2, gone.shape[0], gone != 3, gone.tolist()):
+        assert compare("x", 1.0, made).note == NOT_STORED
+    assert not compare("x", gone, stored["there"]).passed  # what is there must be compared with something
+
+
+def test_tolerances_go_by_name_and_the_least_holds_for_others():
+    by_name = {"latents": 1e-2, "eps": 1e-6}
+    assert compare("step3.latents", [1e-3], [0.0], by_name).passed
+    assert not compare("step3.x", [1e-3], [0.0], by_name).passed
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "gone"),
+    [
+        ("freenoise", "attention_F18_w16_s4_tail", ["window_local", "weight_sum"]),
+        ("freenoise", "attention_F18_w16_s4_tail", ["output_plain_full_attention", "window_weights"]),
+        ("freenoise", "noise_F64_w16_s4", ["source_frame"]),
+        ("freepca", "attention_F64_5x8", ["window_local"]),
+        ("freepca", "attention_F64_5x8", ["global_branch", "window_fused", "selected_projector"]),
+        ("freepca", "attention_F64_5x8", ["output_gate_on", "similarity_sorted"]),
+        ("freelong", "masks_filters", ["strict_F24_w8"]),
+    ],
+)
+def test_a_case_may_hold_fewer_arrays_than_its_siblings(tmp_path, name, case, gone):
+    source, folder = HERE / "golden" / name, tmp_path / name
+    folder.mkdir()
+    (folder / f"{case}.json").write_text((source / f"{case}.json").read_text())
+    arrays = load_file(source / f"{case}.safetensors")
+    save_file({key: value for key, value in arrays.items() if key not in gone}, folder / f"{case}.safetensors")
+    whole, fewer = (replay_case(name, case, where) for where in (source, folder))
+    assert all(check.passed for check in fewer) and 0 < len(fewer) <= len(whole)
+    save_file({**arrays, "of_mine": arrays[next(iter(arrays))].clone()}, folder / f"{case}.safetensors")
+    assert [check.quantity for check in replay_case(name, case, folder) if not check.passed] == ["of_mine"]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from eval.report import FIGURES
-from miga.experiment import run
+from miga.experiment.check import check
 from miga.experiment.experiment import load_experiment
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def test_memory_and_time_are_measured_once_a_length(tmp_path):
     experiment = load_experiment("sprites", ROOT)
     found = jobs(snakemake("-n", config=["suite=sprites"], folder=tmp_path))
     wanted = experiment.suite.lengths
-    assert found["length"] == len(wanted.frames) * len(wanted.methods) * len(experiment.suite.bases)
+    assert found["length"] == len(wanted.frames) * len(wanted.entries) * len(experiment.suite.bases)
     assert found["lengths"] == 1
 
 
@@ -117,13 +117,13 @@ def test_an_unknown_method_or_parameter_is_found_before_the_dag(tmp_path):
 
 def test_an_unknown_metric_is_found_before_the_dag(tmp_path):
     suite = yaml.safe_load((ROOT / "config/suites/sprites.yaml").read_text())
-    suite["prompts"]["vbench"]["metrics"] = ["subject_consistensy"]
+    suite["benchmarks"]["sprites"]["metrics"] = ["subject_consistensy"]
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(suite))
     with pytest.raises(
         ValueError, match=r"unknown metric .* 'subject_consistensy': did you mean 'subject_consistency'"
     ):
-        run.check(load_experiment(str(path), ROOT))
+        check(load_experiment(str(path), ROOT))
 
 
 def _with_entry(folder, text):
@@ -134,11 +134,11 @@ def _with_entry(folder, text):
     shutil.copytree(ROOT / "config", folder / "config")
     (folder / "config/methods/mine.yaml").write_text(f"entries:\n  mine:\n    {text}\n")
     suite = (folder / "config/suites/sprites.yaml").read_text()
-    (folder / "config/suites/sprites.yaml").write_text(re.sub(r"^methods: \[", "methods: [mine, ", suite, flags=re.M))
+    (folder / "config/suites/sprites.yaml").write_text(re.sub(r"^files: \[", "files: [mine, ", suite, flags=re.M))
     code = (
-        "import sys; from pathlib import Path; from miga.experiment import run\n"
+        "import sys; from pathlib import Path; from miga.experiment.check import check\n"
         "from miga.experiment.experiment import load_experiment\n"
-        "try: run.check(load_experiment('sprites', Path(sys.argv[1])))\n"
+        "try: check(load_experiment('sprites', Path(sys.argv[1])))\n"
         "except ValueError as error: sys.exit(str(error))"
     )
     return subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)

@@ -1,8 +1,8 @@
-# Everything here is a function of the long table and the sidecars.
+# Everything here is a function of two tables: of videos, and of scores.
 rule tables:
     input:
         scores=rules.scores.output[0],
-        manifests=manifests_of(*EVERY_ROW),
+        videos=rules.videos.output[0],
         paper=PAPER,
     output:
         [
@@ -23,7 +23,9 @@ rule tables:
         title=SUITE.title,
         note=SUITE.note,
         entries=list(EXPERIMENT.entries),
+        benchmarks=said_of(*SUITE.benchmarks),
         reference=SUITE.reference,
+        contrast=SUITE.contrast.model_dump() if SUITE.contrast else None,
         resamples=CONFIG.bootstrap,
         code=code_digest("eval.tables"),
     script:
@@ -33,7 +35,9 @@ rule tables:
 # The scores of its rows only, so that `snakemake ablation_miga` makes no other videos.
 rule ablation:
     input:
-        scores=lambda wildcards: scores_of(*ABLATIONS[wildcards.table].rows),
+        scores=lambda wildcards: scores_of(
+            *ABLATIONS[wildcards.table].rows, benchmarks=[EXPERIMENT.main]
+        ),
         manifests=lambda wildcards: manifests_of(*ABLATIONS[wildcards.table].rows),
         paper=PAPER,
     output:
@@ -51,9 +55,13 @@ rule ablation:
     params:
         suite=SUITE.title,
         ablation=lambda wildcards: ABLATIONS[wildcards.table].model_dump(),
+        named=lambda wildcards: named(*ABLATIONS[wildcards.table].rows),
+        benchmarks=said_of(EXPERIMENT.main),
         note=SUITE.note,
         resamples=CONFIG.bootstrap,
-        code=code_digest("eval.tables", "eval.plots"),
+        code=lambda wildcards: code_digest(
+            "eval.tables", "eval.plots", *cards_of(*ABLATIONS[wildcards.table].rows)
+        ),
     script:
         "../scripts/ablation.py"
 
@@ -61,7 +69,7 @@ rule ablation:
 rule plots:
     input:
         scores=rules.scores.output[0],
-        manifests=manifests_of(*EVERY_ROW),
+        videos=rules.videos.output[0],
     output:
         [
             report(
@@ -79,6 +87,7 @@ rule plots:
         "../../environment.yml"
     params:
         names=PLOTS,
+        benchmarks=said_of(EXPERIMENT.main),
         entries=list(EXPERIMENT.entries),
         code=code_digest("eval.plots"),
     script:
@@ -95,16 +104,20 @@ rule length:
         f"{OUT}/logs/{{base}}/{{entry}}/length-{{frames}}.log",
     conda:
         "../../environment.yml"
-    threads: workflow.cores
     resources:
+        alone=1,
         gpu=GPU,
         mem_mb=1500,
     params:
         base=lambda wildcards: model_of(wildcards.base),
-        entry=lambda wildcards: ROWS[wildcards.entry].model_dump(),
+        entry=lambda wildcards: ROWS[wildcards.entry].model_dump(
+            include={"method", "params"}
+        ),
         prompt=next(iter(EXPERIMENT.prompts.values()))[0].prompt,
-        code=lambda wildcards: code_digest(
-            "miga.experiment.measure", "miga.models", METHODS.module(ROWS[wildcards.entry].method)
+        code=lambda wildcards: frames_digest(
+            METHODS.module(ROWS[wildcards.entry].method),
+            *modules_of(wildcards.base),
+            "miga.experiment.measure",
         ),
     script:
         "../scripts/length.py"
@@ -117,7 +130,7 @@ rule lengths:
             for base, entry, frames in EXPERIMENT.lengths()
         ],
         scores=rules.scores.output[0],
-        manifests=manifests_of(*EVERY_ROW),
+        videos=rules.videos.output[0],
     output:
         report(
             expand(f"{OUT}/plots/lengths.{{kind}}", kind=PICTURES),
@@ -139,7 +152,7 @@ rule lengths:
 rule leaderboard:
     input:
         scores=rules.scores.output[0],
-        manifests=manifests_of(*EVERY_ROW),
+        videos=rules.videos.output[0],
     output:
         [
             report(
@@ -148,7 +161,7 @@ rule leaderboard:
                 category="Leaderboard",
                 labels={"leaderboard": name},
             )
-            for name in boards()
+            for name in BOARDS
         ],
     log:
         f"{OUT}/logs/leaderboard.log",
@@ -156,6 +169,7 @@ rule leaderboard:
         "../../environment.yml"
     params:
         entries=list(EXPERIMENT.entries),
+        benchmarks=said_of(*SUITE.benchmarks),
         resamples=CONFIG.bootstrap,
         code=code_digest("eval.leaderboard"),
     script:

@@ -9,10 +9,16 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from eval import parsing
+from eval.benchmark import BENCHMARKS
+from eval.registry import Registry
+from miga.experiment.digest import (
+    code_digest,
+    frames_digest,
+    scores_digest,
+    texts_digest,
+)
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
 from miga.experiment.suite import Config
-from eval.registry import Registry
-from miga.experiment.digest import code_digest
 
 ROOT = Path(workflow.basedir)
 
@@ -24,7 +30,7 @@ def load():
         name, line = choose_suite(settings.suite)
         experiment = load_experiment(name, ROOT, settings.limit)
         if workflow.is_main_process:
-            from miga.experiment.run import check
+            from miga.experiment.check import check
 
             check(experiment)
     except ValueError as error:
@@ -49,9 +55,10 @@ EVERY_ROW = EXPERIMENT.rows_of_all()
 SUITE = EXPERIMENT.suite
 GPU = 1 if cuda() else 0
 ABLATIONS = {ablation.table: ablation for ablation in EXPERIMENT.ablations.values()}
-PAPER = ["config/paper_results.yaml"] if EXPERIMENT.name.startswith("paper") else []
+PAPER = [SUITE.paper] if SUITE.paper else []
 TEXTS, PICTURES = ("csv", "md", "tex", "json"), ("svg", "png")
-TABLES = ["vbench", "cost"] + ["differences"] * (SUITE.reference in EXPERIMENT.entries)
+TABLES = SUITE.tables()
+BOARDS = [BENCHMARKS.get(name).table for name in SUITE.benchmarks]
 PLOTS = [
     "comparison",
     "drift",
@@ -70,20 +77,27 @@ def model_of(base):
     return SUITE.bases[base].model_dump(include={"model", "params"})
 
 
-def metrics_of(entry, protocol):
-    return EXPERIMENT.metrics_of(entry, protocol)
+def prompts_of(entry, benchmark):
+    """Prompts of an entry's videos of a benchmark, as plain data by id."""
+    found = EXPERIMENT.prompts_of(entry, benchmark)
+    return {id: prompt.model_dump() for id, prompt in found.items()}
 
 
-def prompts_of(entry, protocol):
-    """Prompt id -> text of an entry's videos of one protocol."""
-    found = EXPERIMENT.prompts_of(entry, protocol)
-    return {id: prompt.prompt for id, prompt in found.items()}
+def named(*entries):
+    """What tables call entries by: the label that they are given and their method, whose card has another."""
+    return {
+        entry: ROWS[entry].model_dump(include={"label", "method"}) for entry in entries
+    }
+
+
+def cards_of(*entries):
+    """Modules with the cards of the methods of entries."""
+    return {METHODS.module(ROWS[entry].method) for entry in entries}
 
 
 def shards_of(entry):
-    """The videos of an entry in the groups that one job makes."""
-    size, videos = CONFIG.shard or SUITE.shard, EXPERIMENT.videos_of(entry)
-    return [videos[start : start + size] for start in range(0, len(videos), size)]
+    """Name -> videos of an entry that one job makes."""
+    return EXPERIMENT.shards_of(entry, CONFIG.shard)
 
 
 def manifests_of(*entries, bases=None):
@@ -92,55 +106,75 @@ def manifests_of(*entries, bases=None):
         f"{OUT}/{base}/{entry}/shard-{shard}.json"
         for entry in entries
         for base in bases or EXPERIMENT.bases_of(entry)
-        for shard in range(len(shards_of(entry)))
+        for shard in shards_of(entry)
     ]
 
 
-def scores_of(*entries):
+def scores_of(*entries, benchmarks=tuple(SUITE.benchmarks)):
+    """Scores of entries by all the benchmarks that they take part in, or by these only."""
     return [
-        f"{OUT}/{base}/{entry}/scores.parquet"
+        f"{OUT}/{base}/{entry}/{benchmark}.parquet"
         for entry in entries
+        for benchmark in EXPERIMENT.benchmarks_of(entry)
+        if benchmark in benchmarks
         for base in EXPERIMENT.bases_of(entry)
     ]
-
-
-def narrlv_of(*entries):
-    """NarrLV scores of those entries that have such prompts."""
-    return [
-        f"{OUT}/{base}/{entry}/narrlv.parquet"
-        for entry in entries
-        if prompts_of(entry, "narrlv")
-        for base in EXPERIMENT.bases_of(entry)
-    ]
-
-
-def boards():
-    """Leaderboards that the suite has scores for."""
-    return ["vbench"] + ["narrlv"] * bool(narrlv_of(*EXPERIMENT.entries))
 
 
 def generation_digest(wildcards):
     """Digest of all code that decides the frames of an entry's videos."""
-    return code_digest("miga.experiment.run", "miga.models", METHODS.module(ROWS[wildcards.entry].method))
+    method = METHODS.module(ROWS[wildcards.entry].method)
+    return frames_digest(method, *modules_of(wildcards.base))
+
+
+def spec_of(base):
+    """The kind of base model that a base is."""
+    from miga.models import folders, registry
+
+    model = SUITE.bases[base].model
+    return folders.spec_of(Path(model)) if Path(model).is_dir() else registry.get(model)
+
+
+def modules_of(base):
+    """Modules of a base model's class and of the features that methods judge frames by."""
+    spec = spec_of(base)
+    return [name.split(":")[0] for name in (spec.cls, spec.features) if name]
 
 
 def weights_of(wildcards):
-    """Weights in a folder that the suite names, or that the repository ships; others are checked by their digest in
-    the sidecars."""
+    """Weights in a folder that the suite names, or that a package brings; others are checked by their digest in the
+    sidecars."""
+    from miga.models import registry
+
     model = SUITE.bases[wildcards.base].model
-    folder = model if Path(model).is_dir() else f"miga/sprites/weights/{model}"
-    return sorted(map(str, Path(folder).rglob("*.safetensors")))
-
-
-def scoring_digest():
-    return code_digest(
-        "eval.vbench.score",
-        "eval.scores",
-        *{
-            "sprites": ("miga.sprites.reader", "miga.sprites.interpolator"),
-            "vbench": ("eval.vbench.backbones",),
-        }[SUITE.backbones],
+    folder = model if Path(model).is_dir() else registry.get(model).folder
+    return (
+        sorted(map(os.path.relpath, Path(folder).rglob("*.safetensors")))
+        if folder
+        else []
     )
+
+
+def of_benchmark(ask):
+    """A function of wildcards that asks the benchmark which they name about its settings."""
+    return lambda wildcards: ask(
+        BENCHMARKS.get(wildcards.benchmark), SUITE.benchmarks[wildcards.benchmark]
+    )
+
+
+def digests():
+    """What code decided the results: videos, scores by benchmark, tables."""
+    deciding = {
+        name: BENCHMARKS.get(name).roots(said)
+        for name, said in SUITE.benchmarks.items()
+    }
+    deciding |= {root: [root] for root in ("miga.experiment.run", "eval.tables")}
+    return {name: code_digest(*roots) for name, roots in deciding.items()}
+
+
+def said_of(*benchmarks):
+    """Settings of benchmarks as plain data, by name."""
+    return {name: SUITE.benchmarks[name].model_dump(mode="json") for name in benchmarks}
 
 
 def written(*names, folder, kinds):
@@ -160,12 +194,7 @@ def everything():
         *written(*TABLES, folder="tables", kinds=TEXTS),
         *written(*PLOTS, *PLOTS_OF_LENGTH, folder="plots", kinds=PICTURES),
         *ablation_files(*SUITE.ablations),
-        *(
-            written("narrlv", folder="tables", kinds=TEXTS)
-            if "narrlv" in boards()
-            else []
-        ),
-        *written(*boards(), folder="leaderboard", kinds=["csv"]),
+        *written(*BOARDS, folder="leaderboard", kinds=["csv"]),
         f"{OUT}/report/index.html",
         f"{OUT}/wandb/published.json",
     ]

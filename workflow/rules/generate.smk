@@ -2,7 +2,7 @@
 # delete the finished ones of a shard that dies; the manifest is, and it lists them.
 rule generate:
     input:
-        texts=rules.encode.output[0],
+        texts=ancient(rules.encode.output[0]),  # new prompts in it are no reason to look at old videos
         weights=weights_of,
     output:
         f"{OUT}/{{base}}/{{entry}}/shard-{{shard}}.json",
@@ -17,11 +17,30 @@ rule generate:
         mem_mb=1500,
     params:
         base=lambda wildcards: model_of(wildcards.base),
-        entry=lambda wildcards: ROWS[wildcards.entry].model_dump(),
-        videos=lambda wildcards: shards_of(wildcards.entry)[int(wildcards.shard)],
+        entry=lambda wildcards: ROWS[wildcards.entry].model_dump(
+            include={"method", "params"}
+        ),
+        videos=lambda wildcards: shards_of(wildcards.entry)[wildcards.shard],
         frames=lambda wildcards: SUITE.bases[wildcards.base].frames or SUITE.frames,
         encoder=SUITE.encoder.model_dump(),
         suite=EXPERIMENT.name,
         code=generation_digest,
     script:
         "../scripts/generate.py"
+
+
+# All that is published of the sidecars, read once; labels join here.
+rule videos:
+    input:
+        manifests_of(*EVERY_ROW),
+    output:
+        f"{OUT}/videos.parquet",
+    log:
+        f"{OUT}/logs/videos.log",
+    conda:
+        "../../environment.yml"
+    params:
+        named=named(*EVERY_ROW),
+        code=code_digest("workflow/scripts/videos.py", *cards_of(*EVERY_ROW)),
+    script:
+        "../scripts/videos.py"

@@ -10,8 +10,8 @@ rule fetch:
         "../../environment.yml"
     params:
         suite=choose_suite(CONFIG.suite)[0],
-        backbones=SUITE.backbones,
-        stories=[s.file for s in SUITE.prompts.values() if not Path(s.file).suffix],
+        benchmarks=said_of(*SUITE.benchmarks),
+        root=str(ROOT),
     script:
         "../scripts/fetch.py"
 
@@ -47,6 +47,6 @@ rule encode:
         gpu=GPU,
     params:
         base=lambda wildcards: model_of(wildcards.base),
-        code=code_digest("miga.models"),
+        code=lambda wildcards: texts_digest(*modules_of(wildcards.base)),
     script:
         "../scripts/encode.py"

@@ -2,7 +2,7 @@
 rule quality:
     input:
         scores=rules.scores.output[0],
-        manifests=manifests_of(*EVERY_ROW),
+        videos=rules.videos.output[0],
     output:
         f"{OUT}/quality.json",
     log:
@@ -30,10 +30,7 @@ rule manifest:
             "config": CONFIG.model_dump(mode="json"),
             "experiment": EXPERIMENT.model_dump(mode="json"),
         },
-        code={
-            name: code_digest(name)
-            for name in ("miga.experiment.run", "eval.vbench.score", "eval.tables")
-        },
+        code=lambda wildcards: digests(),
     script:
         "../scripts/manifest.py"
 
@@ -44,6 +41,7 @@ rule page:
         scores=rules.scores.output[0],
         quality=rules.quality.output[0],
         manifest=rules.manifest.output[0],
+        videos=rules.videos.output[0],
         template=[
             str(path.relative_to(ROOT))
             for path in sorted((ROOT / "eval" / "report").glob("*.*"))
@@ -58,6 +56,7 @@ rule page:
         title=SUITE.title,
         note=SUITE.note,
         entries=list(EXPERIMENT.entries),
+        tables=TABLES,
         code=code_digest("eval.report"),
     script:
         "../scripts/page.py"

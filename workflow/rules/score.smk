@@ -1,20 +1,31 @@
-# Every video is decoded once for all metrics.
+# One rule for every benchmark. What a judge said is kept in the cache, so that an interrupted job resumes and an equal
+# question costs nothing; what a benchmark leaves to be read besides is in the folder called as itself.
 rule score:
     input:
-        lambda wildcards: manifests_of(wildcards.entry, bases=[wildcards.base]),
+        videos=lambda wildcards: manifests_of(wildcards.entry, bases=[wildcards.base]),
+        weights=of_benchmark(
+            lambda benchmark, settings: list(
+                map(os.path.relpath, benchmark.weights(settings))
+            )
+        ),
     output:
-        f"{OUT}/{{base}}/{{entry}}/scores.parquet",
+        f"{OUT}/{{base}}/{{entry}}/{{benchmark}}.parquet",
     log:
-        f"{OUT}/logs/{{base}}/{{entry}}/score.log",
+        f"{OUT}/logs/{{base}}/{{entry}}/score-{{benchmark}}.log",
     conda:
         "../../environment.yml"
     resources:
-        gpu=GPU,
+        gpu=of_benchmark(
+            lambda benchmark, settings: GPU if benchmark.gpu(settings) else 0
+        ),
         mem_mb=1000,
     params:
-        backbones=SUITE.backbones,
-        metrics=lambda wildcards: metrics_of(wildcards.entry, "vbench"),
-        code=scoring_digest(),
+        prompts=lambda wildcards: prompts_of(wildcards.entry, wildcards.benchmark),
+        settings=of_benchmark(lambda benchmark, settings: settings.of_scores()),
+        cache=f"{OUT}/cache/{{benchmark}}",
+        code=of_benchmark(
+            lambda benchmark, settings: scores_digest(*benchmark.roots(settings))
+        ),
     script:
         "../scripts/score.py"
 
@@ -22,7 +33,6 @@ rule score:
 rule scores:
     input:
         scores_of(*EVERY_ROW),
-        narrlv_of(*EVERY_ROW),
     output:
         f"{OUT}/scores.parquet",
     log:

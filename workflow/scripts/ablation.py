@@ -6,23 +6,29 @@ start(snakemake)
 
 from pathlib import Path
 
-from videos import facts_of
+from chosen import benchmarks
+from shards import facts_of
 
 from eval import plots, scores, tables
+from eval.parsing import known
 
 params = snakemake.params
+((benchmark, settings),) = benchmarks(params.benchmarks)
 table = tables.comparison(
     snakemake.wildcards.table,
     f"{params.suite}: {params.ablation['title']}",
     scores.read(snakemake.input.scores),
-    facts_of(snakemake.input.manifests),
+    facts_of(snakemake.input.manifests, params.named),
+    benchmark.board(settings),
     entries=list(params.ablation["rows"]),
     words=params.ablation["rows"],
     heading="Setting",
     notes=[params.note],
     resamples=params.resamples,
 )
-if snakemake.input.paper and table.name == "ablation":  # Table 3
-    table = tables.with_paper(table, tables.paper_numbers(snakemake.input.paper[0], "ablation"))
+if snakemake.input.paper and params.ablation["paper"]:
+    printed = tables.paper_numbers(snakemake.input.paper[0])
+    known(params.ablation["paper"], printed, f"table in {snakemake.input.paper[0]}:")
+    table = tables.with_paper(table, printed[params.ablation["paper"]])
 tables.write(table, Path(snakemake.output.tables[0]).parent)
 plots.ablation(table, snakemake.output.plots[0])

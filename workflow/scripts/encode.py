@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 
 from miga import models
-from miga.experiment.run import save_texts
+from miga.experiment.texts import save
 
 sets = json.loads(Path(snakemake.input.prompts).read_text())
 prompts = {prompt["id"]: prompt["prompt"] for chosen in sets.values() for prompt in chosen}
 base = snakemake.params.base
 model = models.load(base["model"], **base["params"])
 texts = model.encode(list(prompts.values()))
-save_texts(Path(snakemake.output[0]), dict(zip(prompts, texts, strict=True)))
+save(Path(snakemake.output[0]), dict(zip(prompts, texts, strict=True)))

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from eval.narrlv.suite import fetch as fetch_stories
-from eval.vbench import weights
+from chosen import benchmarks
+
 from miga.experiment.needed import needed_by
 from miga.models.fetch import fetch
 
@@ -18,10 +18,8 @@ with open(snakemake.log[0], "w", encoding="utf-8") as log:
     try:
         for name in needed_by(params.suite):
             fetch(name, say)
-        if params.backbones == "vbench":
-            weights.fetch(weights.FILES, say=say)
-        for folder in params.stories:
-            say(f"{len(fetch_stories(Path(folder)))} files of NarrLV are in {folder}")
+        for benchmark, settings in benchmarks(params.benchmarks):
+            benchmark.fetch(settings, Path(params.root), say)
     except ValueError as error:
         say(str(error))
         sys.exit(1)

@@ -6,18 +6,20 @@ start(snakemake)
 
 from pathlib import Path
 
-from eval.files import write_json
+from eval.records import place, write_shard
 from miga import models
+from miga.experiment.job import Job
 from miga.experiment.lease import lease_gpu
-from miga.experiment.run import Job, load_texts, run_shard
+from miga.experiment.run import run_shard
+from miga.experiment.texts import load
 
-params, wildcards = snakemake.params, snakemake.wildcards
+params, wildcards, output = snakemake.params, snakemake.wildcards, Path(snakemake.output[0])
+suite = output.parents[2]
 jobs = [
     Job(
         suite=params.suite,
         base=wildcards.base,
         entry=wildcards.entry,
-        label=params.entry["label"],
         method=params.entry["method"],
         params=params.entry["params"],
         prompt_id=prompt_id,
@@ -25,11 +27,11 @@ jobs = [
         seed=seed,
         frames=params.frames,
         encoder=params.encoder,
-        video=Path(snakemake.output[0]).parent.joinpath(prompt_id, f"seed-{seed}.mp4"),
+        video=suite / place(wildcards.base, wildcards.entry, prompt_id, seed),
     )
     for prompt_id, prompt, seed in params.videos
 ]
 with lease_gpu():
     model = models.load(params.base["model"], **params.base["params"])
-    run_shard(jobs, model, load_texts(Path(snakemake.input.texts), {job.prompt_id for job in jobs}))
-write_json(Path(snakemake.output[0]), [str(job.video) for job in jobs])
+    run_shard(jobs, model, load(Path(snakemake.input.texts), {job.prompt_id for job in jobs}))
+write_shard([job.video for job in jobs], output)

@@ -7,14 +7,14 @@ start(snakemake)
 from datetime import UTC, datetime
 from pathlib import Path
 
-from videos import facts_of
+from chosen import benchmarks
 
-from eval import leaderboard, scores
+from eval import leaderboard, records, scores
 
 path, params = Path(snakemake.input.scores), snakemake.params
-table, facts = scores.read(path), facts_of(snakemake.input.manifests)
+table, facts = scores.read(path), records.read(snakemake.input.videos)
 scored = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
 rows = table[table["entry"].isin(params.entries)]
-for board in map(Path, snakemake.output):
-    found = leaderboard.build(rows, facts, scored, leaderboard.BOARDS[board.stem], params.resamples)
-    leaderboard.write(found, board)
+for (benchmark, settings), board in zip(benchmarks(params.benchmarks), map(Path, snakemake.output), strict=True):
+    own, metrics = benchmark.own(rows, settings), benchmark.board(settings)
+    leaderboard.write(leaderboard.build(own, facts, scored, metrics, params.resamples), board)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from eval.files import write_json
 from miga import models
+from miga.experiment.job import configure
 from miga.experiment.lease import lease_gpu
 from miga.experiment.measure import measure
-from miga.experiment.run import configure
 
 params, wildcards = snakemake.params, snakemake.wildcards
 method, config = configure(params.entry["method"], params.entry["params"])

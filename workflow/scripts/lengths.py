@@ -8,10 +8,9 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from videos import facts_of
 
-from eval import plots, scores
+from eval import plots, records, scores
 
-table, facts = scores.read(snakemake.input.scores), facts_of(snakemake.input.manifests)
+table, facts = scores.read(snakemake.input.scores), records.read(snakemake.input.videos)
 measured = pd.DataFrame([json.loads(Path(path).read_text()) for path in snakemake.input.measured])
 plots.lengths(table, facts, Path(snakemake.output[0]).with_suffix(""), snakemake.params.entries, measured)

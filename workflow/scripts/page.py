@@ -9,4 +9,4 @@ from pathlib import Path
 from eval import report
 
 params = snakemake.params
-report.write(Path(snakemake.input.scores).parent, params.title, params.note, params.entries)
+report.write(Path(snakemake.input.scores).parent, params.title, params.note, params.entries, params.tables)

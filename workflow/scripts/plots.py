@@ -6,11 +6,13 @@ start(snakemake)
 
 from pathlib import Path
 
-from videos import facts_of
+from chosen import benchmarks
 
-from eval import plots, scores
+from eval import plots, records, scores
 
 params = snakemake.params
-table, facts = scores.read(snakemake.input.scores), facts_of(snakemake.input.manifests)
+table, facts = scores.read(snakemake.input.scores), records.read(snakemake.input.videos)
+((benchmark, settings),) = benchmarks(params.benchmarks)
+table, columns = benchmark.own(table, settings), benchmark.board(settings)
 for name in params.names:
-    getattr(plots, name)(table, facts, Path(snakemake.output[0]).with_name(name), params.entries)
+    getattr(plots, name)(table, facts, Path(snakemake.output[0]).with_name(name), params.entries, columns)

@@ -7,10 +7,9 @@ start(snakemake)
 from pathlib import Path
 
 from eval.files import write_json
-from miga.experiment.experiment import TO_FETCH
 
 for prompts in snakemake.params.prompts.values():
     for prompt in prompts:
-        if prompt["prompt"].startswith(TO_FETCH):
-            raise ValueError(f"{prompt['id']}: {prompt['prompt']}")
+        if prompt["prompt"] is None:
+            raise ValueError(f"the prompt {prompt['id']} is not here yet: run `snakemake fetch`")
 write_json(Path(snakemake.output[0]), dict(snakemake.params.prompts))

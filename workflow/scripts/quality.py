@@ -4,9 +4,8 @@ from start import start
 
 start(snakemake)
 
-from videos import facts_of
 
-from eval import quality, scores
+from eval import quality, records, scores
 
-findings = quality.grade(scores.read(snakemake.input.scores), facts_of(snakemake.input.manifests))
+findings = quality.grade(scores.read(snakemake.input.scores), records.read(snakemake.input.videos))
 quality.write(findings, snakemake.output[0])

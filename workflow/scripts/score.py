@@ -1,16 +1,21 @@
-"""Score the videos of one entry: a row per video and metric."""
+"""Score the videos of one entry by one benchmark: rows of the long table."""
 
 from start import start
 
 start(snakemake)
 
-from backbones import load
-from videos import videos_of
+from pathlib import Path
+
+from shards import videos_of
 
 from eval import scores
-from eval.vbench.score import score_videos
+from eval.benchmark import BENCHMARKS, Prompt
+from eval.parsing import parse
 
-metrics = snakemake.params.metrics
-videos = videos_of(snakemake.input, metrics)
-backbones = load(snakemake.params.backbones, {metric for chosen in metrics.values() for metric in chosen})
-scores.write(score_videos(videos, backbones, metrics=metrics), snakemake.output[0])
+params, output = snakemake.params, Path(snakemake.output[0])
+benchmark = BENCHMARKS.get(snakemake.wildcards.benchmark)
+prompts = {id: Prompt(**prompt) for id, prompt in params.prompts.items()}
+settings = parse(benchmark.settings, params.settings, f"benchmark {benchmark.name!r}")
+videos = videos_of(snakemake.input.videos, prompts)
+folder = output.with_suffix("")
+scores.write(benchmark.score(videos, prompts, settings, folder, Path(params.cache)), output)

@@ -1,4 +1,4 @@
-"""The main table, the paired differences to the reference entry, and the costs."""
+"""The tables of the benchmarks, the paired differences to the reference entry, and the costs."""
 
 from start import start
 
@@ -6,21 +6,31 @@ start(snakemake)
 
 from pathlib import Path
 
-from videos import facts_of
+from chosen import benchmarks
 
-from eval import scores, tables
+from eval import records, scores, tables
+from eval.benchmark import Sheet
+from eval.contrast import contrast
 
-params = snakemake.params
-table, facts = scores.read(snakemake.input.scores), facts_of(snakemake.input.manifests)
-common = dict(entries=params.entries, notes=[params.note], resamples=params.resamples)
-estimated = dict(common, scores=table, facts=facts, columns=tables.MAIN)
+params, folder = snakemake.params, Path(snakemake.output[0]).parent
+table, facts = scores.read(snakemake.input.scores), records.read(snakemake.input.videos)
+common = dict(entries=params.entries, resamples=params.resamples)
+printed = tables.paper_numbers(snakemake.input.paper[0]) if snakemake.input.paper else {}
+sheet = Sheet(params.title, params.note, printed=printed, **common)
 
-main = tables.comparison("vbench", f"{params.title}: metrics of VBench", **estimated)
-if snakemake.input.paper:
-    main = tables.with_paper(main, tables.paper_numbers(snakemake.input.paper[0], "vbench"))
-found = [main, tables.cost(facts, **common)]
-if params.reference in params.entries:
+chosen = list(benchmarks(params.benchmarks))
+found = [make(table, facts, sheet) for one, settings in chosen for make in one.tables(settings).values()]
+main, settings = chosen[0]
+own, columns = main.own(table, settings), main.board(settings)
+noted = dict(notes=[params.note], resamples=params.resamples)
+if params.reference:
     title = f"{params.title}: paired differences"
-    found.append(tables.differences("differences", title, reference=params.reference, **estimated))
+    found.append(
+        tables.differences("differences", title, own, facts, params.reference, columns, params.entries, **noted)
+    )
+if params.contrast:
+    title = f"{params.title}: difference of differences"
+    found.append(contrast("contrast", title, own, facts, columns=columns, **params.contrast, **noted))
+found.append(tables.cost(facts, params.entries, **noted))
 for one in found:
-    tables.write(one, Path(snakemake.output[0]).parent)
+    tables.write(one, folder)

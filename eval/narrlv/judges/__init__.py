@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from eval.narrlv import JUDGES
 from eval.narrlv.judges.contract import Frames, Judge, JudgeError, Sampling, jpeg
 from eval.narrlv.judges.qwen import Qwen, video_patches
 from eval.narrlv.judges.server import Server
@@ -21,11 +22,14 @@ from eval.narrlv.judges.server import Server
 __all__ = ["Frames", "Judge", "JudgeError", "Qwen", "Sampling", "Server", "build", "jpeg", "video_patches"]
 
 
-def build(kind: str, params: Mapping[str, Any]) -> Server | Qwen:
-    """A "server" or "qwen" from plain settings, `sampling` a mapping; `ValueError` names what it does not know."""
-    judge = {"server": Server, "qwen": Qwen}[kind]
-    settings = {**params, "sampling": _fields(Sampling, params.get("sampling", {}), "sampling of the judge")}
-    _known(settings, inspect.signature(judge).parameters, f"judge {kind!r}")
+def build(kind: str, params: Mapping[str, Any]) -> Judge:
+    """A registered judge from plain settings, `sampling` a mapping; `ValueError` names what it does not know."""
+    judge = JUDGES.get(kind)
+    names = inspect.signature(judge).parameters
+    _known(params, names, f"judge {kind!r}")
+    settings = dict(params)
+    if "sampling" in names:
+        settings["sampling"] = _fields(Sampling, params.get("sampling", {}), "sampling of the judge")
     return judge(**settings)
 
 

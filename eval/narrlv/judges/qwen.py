@@ -27,6 +27,7 @@ class Qwen:
     """
 
     concurrency = 1
+    gpu = True  # where there is one
 
     def __init__(
         self,

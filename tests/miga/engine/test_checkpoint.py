@@ -12,6 +12,7 @@ from miga.engine import checkpoint
 from miga.engine.checkpoint import Checkpoint
 from miga.engine.method import METHODS
 from miga.engine.noise import KeyedNoise
+from miga.engine.queue import LatentQueue
 from miga.engine.trace import Trace
 from tests.miga.toy import ToyModel
 
@@ -101,3 +102,26 @@ def test_a_broken_checkpoint_is_named(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"{path} is not a usable checkpoint"):
         checkpoint.load(path, IDENTITY)
+
+
+FOREIGN = """
+import sys
+import tests.miga.engine.test_checkpoint as here
+try:
+    here.checkpoint.load(sys.argv[1], here.IDENTITY)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_checkpoint_of_a_method_that_is_not_loaded_is_one_sentence(tmp_path):
+    from baselines.scalingnoise.search import Beam  # here, so that the other process does not know it
+
+    path = tmp_path / "state"
+    beam = Beam(LatentQueue.of(ToyModel().solver, torch.zeros(2, 4, 2, 3), 3, 0), torch.zeros(3), [])
+    checkpoint.save(path, Checkpoint(IDENTITY, 1, 1, dict(search=dict(beams=[beam])), {}, {}))
+    assert checkpoint.load(path, IDENTITY).generation["search"]["beams"][0].queue.ids.tolist() == [0, 1]
+    told = subprocess.run([sys.executable, "-c", FOREIGN, str(path)], capture_output=True, text=True)
+    assert told.stdout.strip() == (
+        f"{path} is not a usable checkpoint (it is broken, or of another method); delete it to start from the beginning"
+    ), told.stderr

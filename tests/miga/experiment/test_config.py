@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from eval.parsing import parse
-from miga.experiment import run
+from miga.experiment.check import check
 from miga.experiment.experiment import choose_suite, load_experiment
 from miga.experiment.suite import Config, schemas
 
@@ -16,10 +16,9 @@ SUITES = sorted(path.stem for path in (ROOT / "config/suites").glob("*.yaml"))
 
 SUITE = """
 title: T
-backbones: sprites
 bases: {toy: {model: toy}}
-methods: [some]
-prompts: {vbench: {file: prompts.yaml, metrics: [motion]}}
+files: [some]
+benchmarks: {sprites: {prompts: prompts.yaml, metrics: [motion]}}
 seeds: [1]
 frames: 8
 """
@@ -48,9 +47,9 @@ def test_a_suite_with_its_files(root):
     experiment = load_experiment("mine", root)
     assert list(experiment.entries) == ["a", "b"]
     assert experiment.ablations_of("miga") == ["x"]
-    assert [p.id for p in experiment.prompts["vbench"]] == ["p1", "p2"]
-    assert experiment.prompts["vbench"][1].tna == 2
-    assert [p.id for p in load_experiment("mine", root, limit=1).prompts["vbench"]] == ["p1"]
+    assert [p.id for p in experiment.prompts["sprites"]] == ["p1", "p2"]
+    assert experiment.prompts["sprites"][1].tna == 2
+    assert [p.id for p in load_experiment("mine", root, limit=1).prompts["sprites"]] == ["p1"]
 
 
 @pytest.mark.parametrize(
@@ -65,11 +64,28 @@ def test_a_suite_with_its_files(root):
         ("suites/mine", {"frames": -4}, "frames: input should be greater than or equal to 1 (given: -4)"),
         (
             "suites/mine",
-            {"prompts": {"vbench": {"file": "prompts.yaml", "metrics": ["motion"], "methods": ["aa"]}}},
-            "unknown entry in the prompts 'vbench': 'aa': did you mean 'a'?",
+            {"benchmarks": {"sprites": {"prompts": "prompts.yaml", "entries": ["aa"]}}},
+            "unknown entry in the benchmark 'sprites': 'aa': did you mean 'a'?",
         ),
         ("suites/mine", {"seeds": []}, "seeds: list should have at least 1 item"),
-        ("suites/mine", {"methods": ["sone"]}, "unknown method file 'sone': did you mean 'some'?"),
+        (
+            "suites/mine",
+            {"benchmarks": {"sprite": {"prompts": "prompts.yaml"}}},
+            "unknown benchmark 'sprite': did you mean 'sprites'?",
+        ),
+        (
+            "suites/mine",
+            {"benchmarks": {"sprites": {"prompts": "prompts.yaml", "metrcs": []}}},
+            "benchmark 'sprites': unknown key 'metrcs'; did you mean 'metrics'?",
+        ),
+        (
+            "suites/mine",
+            {"benchmarks": {"sprites": {"prompts": "prompts.yaml"}, "vbench": {"prompts": "prompts.yaml"}}},
+            "two of them make the table 'vbench'",
+        ),
+        ("suites/mine", {"benchmarks": {}}, "benchmarks: dictionary should have at least 1 item"),
+        ("suites/mine", {"reference": "bb"}, "unknown entry as `reference`: 'bb': did you mean 'b'?"),
+        ("suites/mine", {"files": ["sone"]}, "unknown method file 'sone': did you mean 'some'?"),
         ("suites/mine", {"ablations": ["y"]}, "unknown ablation 'y': known are x"),
         ("methods/some", {"entries": {"all": {"method": "direct"}}}, "an entry may not be called 'all'"),
         ("methods/some", {"entries": {"a b": {"method": "direct"}}}, "entries.a b"),
@@ -137,7 +153,7 @@ def test_schemas_are_those_of_the_classes():
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_shipped_suites_are_valid(suite):
-    run.check(load_experiment(suite, ROOT))
+    check(load_experiment(suite, ROOT))
 
 
 def test_shipped_config_has_the_defaults():

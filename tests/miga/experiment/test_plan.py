@@ -10,7 +10,7 @@ from miga.engine.trace import Trace
 from miga.experiment import plan
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import load_experiment
-from miga.experiment.run import configure
+from miga.experiment.job import configure
 from tests.miga.tiny_models import tiny_unet
 
 OPTIONS = dict(num_levels=16, window=8)

@@ -7,7 +7,8 @@ import pytest
 
 from eval.video import chunks, frames_digest
 from miga.engine.method import METHODS
-from miga.experiment import run
+from miga.experiment import run, texts
+from miga.experiment.job import Job, request
 from miga.experiment.suite import Encoder
 from tests import toy
 
@@ -26,7 +27,7 @@ def model():
 
 def job(folder, seed=1, prompt="a cat", **changes):
     facts = dict(suite="toys", base="toy", entry="e", method="toy_endless", prompt_id="p1", prompt=prompt, seed=seed)
-    return run.Job(**{**facts, "frames": 10, "video": folder / f"p1/seed-{seed}.mp4", **changes})
+    return Job(**{**facts, "frames": 10, "video": folder / f"p1/seed-{seed}.mp4", **changes})
 
 
 def make(model, job, **options):
@@ -74,7 +75,7 @@ def test_the_frames_depend_on_what_is_requested(tmp_path, model):
     changes = [{}, {"seed": 2}, {"prompt": "a dog"}, {"params": {"strength": 0.1}}, {"encoder": Encoder(crf=40)}]
     facts = [make(model, job(tmp_path / str(i), **change)) for i, change in enumerate(changes)]
     assert len({f["frames_sha256"] for f in facts}) == len(changes)
-    assert len({json.dumps(f["request"]) for f in facts}) == len(changes)
+    assert len({json.dumps(request(job(tmp_path, **change), model)) for change in changes}) == len(changes)
 
 
 def test_shard_size_and_order_do_not_matter(tmp_path, model):
@@ -163,10 +164,10 @@ def test_an_unknown_parameter_is_named_with_its_neighbour(tmp_path, model):
 
 
 def test_encoded_prompts_come_back(tmp_path, model):
-    texts = dict(zip("ab", model.encode(["a cat", 'a "dog" / $(x)\n😀']), strict=True))
-    run.save_texts(tmp_path / "t.safetensors", texts)
-    back = run.load_texts(tmp_path / "t.safetensors", ["a", "b"])
-    for id, text in texts.items():
+    encoded = dict(zip("ab", model.encode(["a cat", 'a "dog" / $(x)\n😀']), strict=True))
+    texts.save(tmp_path / "t.safetensors", encoded)
+    back = texts.load(tmp_path / "t.safetensors", ["a", "b"])
+    for id, text in encoded.items():
         assert back[id].prompt == text.prompt
         assert back[id].positive.equal(text.positive) and back[id].negative.equal(text.negative)
 

@@ -1,5 +1,6 @@
 """MIGA as a whole: what its switches mean, that videos are reproducible prefixes of longer ones, and its limits."""
 
+from dataclasses import fields
 from itertools import islice
 
 import pytest
@@ -10,6 +11,7 @@ from miga.engine.noise import KeyedNoise
 from miga.engine.solvers import DDIM, FlowUniPC
 from miga.engine.trace import Trace
 from miga.method import METHOD, Miga, Settings
+from miga.method.presets import FOLLOWING, PRESETS
 from miga.models.registry import UNET, WAN
 from tests.miga.toy import ToyModel
 
@@ -156,6 +158,13 @@ def test_constants_of_the_published_models(name):
     quirky = Settings.of(Miga(preset="released"), model).__dict__
     assert {key: quirky[key] for key in both | released} == both | released
     assert (quirky["guidance"], quirky["reflection"], quirky["renoise"]) == ("comb", "warmup", True)
+
+
+def test_every_preset_gives_every_constant_once():
+    constants = {field.name for field in fields(Settings)} - {"emit_level", "unified_sweeps"}
+    for preset in PRESETS.keys() | FOLLOWING.keys():
+        assert not PRESETS[preset].keys() & FOLLOWING[preset].keys()
+        assert PRESETS[preset].keys() | FOLLOWING[preset].keys() == constants
 
 
 def test_what_is_set_wins_over_the_preset():

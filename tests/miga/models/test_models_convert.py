@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from miga import models
-from miga.experiment.run import PeakMemory
+from miga.experiment.measure import PeakMemory
 from miga.models import convert, fetch, registry
 from tests.miga.hub import Hub
 from tests.miga.tiny_models import randomise, word_tokenizer

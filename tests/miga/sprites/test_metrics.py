@@ -5,20 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 
-from eval.cards import PLUGINS, card
+from eval.metric import METRICS, card
 from eval.vbench.metrics import NotDefined, measured, parts_of
 from eval.vbench.score import Backbones, observe
 from miga.sprites import world
 from miga.sprites.metrics import looks
 from miga.sprites.reader import shipped_reader
 
+TRUTH = [name for name in METRICS.names() if METRICS.module(name) == "miga.sprites.metrics"]
 SCENE = world.Scene("square", "blue", "right", "grey", "plain")
 
 
 def seen(prompt: str | None, networks: Backbones, frames: int = 32):
     clip = world.render([SCENE], frames, 4).frames[0]
     about = {"window": world.WINDOW, "fps": 8.0, "prompt": prompt}
-    return observe(clip.split(7), networks, parts_of(PLUGINS.names()), **about)
+    return observe(clip.split(7), networks, parts_of(TRUTH), **about)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def networks():
     return Backbones("sprites", "1", None, None, None, looks=looks(shipped_reader()))
 
 
-@pytest.mark.parametrize("metric", PLUGINS.names())
+@pytest.mark.parametrize("metric", TRUTH)
 def test_the_drawn_scene_is_what_the_prompt_asks(metric, networks):
     value, series = measured(metric, seen(world.caption(SCENE), networks))
     best = 1 if card(metric).higher_is_better else 0

@@ -1,0 +1,67 @@
+"""The benchmarks of the drawn world: VBench's metrics through the sprites networks, and NarrLV's scores of its stories.
+
+Their questions are made by rule and answered by the reader. The scores are neither VBench's nor NarrLV's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from eval.benchmark import Benchmark, Prompt, Sheet
+from eval.narrlv.benchmark import Asked, JudgeSettings, NarrLV
+from eval.vbench.benchmark import VBench, VBenchSettings
+from miga.sprites.lens import READER
+
+if TYPE_CHECKING:
+    from eval.narrlv.suite import Item
+
+
+class SpritesSettings(VBenchSettings):
+    """As VBench's, through the networks of the sprites world."""
+
+    backbones: str = Field("sprites", description="networks that the metrics look through (`miga.backbones`)")
+
+
+class Sprites(VBench):
+    name = "sprites"
+    settings = SpritesSettings
+
+
+class StorySettings(Asked):
+    """As NarrLV's, on captions of the sprites world, answered by the reader."""
+
+    judge: JudgeSettings = JudgeSettings(kind="reader")
+
+
+class SpritesNarrLV(NarrLV):
+    name = "sprites-narrlv"
+    settings = StorySettings
+
+    read_prompts = Benchmark.read_prompts
+
+    def roots(self, settings: StorySettings) -> list[str]:
+        return [*super().roots(settings), "miga.sprites.story"]
+
+    def weights(self, settings: StorySettings) -> list[Path]:
+        return [READER]
+
+    needs, fetch = Benchmark.needs, Benchmark.fetch
+
+    def items(self, prompts: Mapping[str, Prompt], settings: StorySettings) -> dict[str, Item]:
+        from miga.sprites import story
+
+        return {id: story.item(prompt.prompt) for id, prompt in prompts.items()}
+
+    def title(self, sheet: Sheet) -> str:
+        return f"{sheet.title}-NarrLV"
+
+    def notes(self, sheet: Sheet) -> list[str]:
+        return [sheet.note]
+
+
+SPRITES = Sprites()
+SPRITES_NARRLV = SpritesNarrLV()
