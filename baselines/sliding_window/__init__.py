@@ -55,6 +55,11 @@ def generate(
         raise ValueError(f"sliding_window: overlap {overlap} must be less than the window of {length} latent frames")
     steps = model.solver.num_levels
     plans = [windows(config.schedule, num_latents, length, overlap, step, config.stride) for step in range(steps)]
+    if any(len({*window} & {*range(num_latents)}) < len(window) for found in plans for window in found):
+        raise ValueError(
+            f"sliding_window: stride {config.stride} has no room in a video of {num_latents} latent frames: lower it "
+            "or shorten the window"
+        )
     heard = {id(text) for found in plans for text in own_texts(found, texts, num_latents)}
     if dropped := [text.prompt for text in texts if id(text) not in heard]:
         raise ValueError(

@@ -29,6 +29,9 @@ class Experiment(Strict):
                 raise ValueError(f"an entry may not be called {name!r}: that is the name of a rule; choose another")
             for base in entry.bases or ():
                 known(base, self.suite.bases, "base model")
+        for base, chosen in self.suite.bases.items():
+            for method in chosen.without:
+                known(method, {entry.method for entry in rows.values()}, f"method that {base!r} is without:")
         for name in self.suite.ablations:
             known(name, self.ablations, "ablation")
             if self.ablations[name].table in self.suite.tables():
@@ -57,7 +60,10 @@ class Experiment(Strict):
         return list(dict.fromkeys([*self.entries, *extra]))
 
     def bases_of(self, entry: str) -> list[str]:
-        return self.rows()[entry].bases or list(self.suite.bases)
+        """The base models of an entry's videos: those that its file names, without those that cannot run its method."""
+        row = self.rows()[entry]
+        chosen = row.bases or list(self.suite.bases)
+        return [base for base in chosen if row.method not in self.suite.bases[base].without]
 
     def prompts_of(self, entry: str, benchmark: str) -> dict[str, Prompt]:
         """Prompt id -> prompt of an entry's videos of a benchmark; none where it takes other entries only."""

@@ -67,6 +67,7 @@ class Base(Strict):
     model: str = Field(description="name of a base model (`miga models` lists them)")
     params: dict[str, Any] = Field({}, description="options of the model, such as its resolution or number of levels")
     frames: int | None = Field(None, ge=1, description="video frames of each video; default: the suite's")
+    without: list[str] = Field([], description="methods that this base model lacks an ability for")
     seconds_per_call: float | None = Field(
         None, gt=0, description="of one pass of the denoiser over a window, for `miga plan` where nothing was measured"
     )

@@ -83,8 +83,7 @@ def test_an_entry_is_a_target_that_makes_nothing_else(entry, tmp_path):
 
 
 def test_ablations_are_targets(tmp_path):
-    methods = ("miga", "fifo_diffusion", "freenoise", "freelong", "freepca", "scalingnoise")
-    targets = {f"ablation_{method}" for method in methods}
+    targets = {f"ablation_{ablation.of}" for ablation in load_experiment("sprites", ROOT).ablations.values()}
     found = jobs(snakemake("-n", *sorted(targets), config=["suite=sprites"], folder=tmp_path))
     assert set(found) == {"prompts", "encode", "generate", "score", "ablation", *targets}
     assert found["ablation"] == len(load_experiment("sprites", ROOT).ablations)  # a table and a plot each

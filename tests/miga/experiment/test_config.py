@@ -102,6 +102,23 @@ def test_a_mistake_is_one_sentence(root, file, changes, sentence):
     assert "\n" not in str(error.value)
 
 
+def test_a_base_model_without_an_ability_is_without_the_methods_that_need_it(root):
+    base = {"model": "sprites-unet"}
+    change(root / "config/methods/some.yaml", entries={"a": {"method": "riflex"}, "b": {"method": "miga"}}, variants={})
+    change(root / "config/methods/some.yaml", ablations={})
+    change(root / "config/suites/mine.yaml", bases={"unet": base})
+    with pytest.raises(
+        ValueError, match=r"riflex does not run on 'sprites-unet': it needs rotary.*`without: \[riflex\]`"
+    ):
+        check(load_experiment("mine", root))
+    change(root / "config/suites/mine.yaml", bases={"unet": base | {"without": ["riflex"]}})
+    check(experiment := load_experiment("mine", root))
+    assert experiment.bases_of("a") == [] and experiment.bases_of("b") == ["unet"]
+    change(root / "config/suites/mine.yaml", bases={"unet": base | {"without": ["rifles"]}})
+    with pytest.raises(ValueError, match="'unet' is without: 'rifles'"):
+        load_experiment("mine", root)
+
+
 def test_an_ablation_that_is_asked_for_needs_its_rows(root):
     change(root / "config/suites/mine.yaml", ablations=["x"])
     change(root / "config/methods/some.yaml", variants={})
