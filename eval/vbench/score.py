@@ -14,6 +14,7 @@ from torch import Tensor
 
 from eval import video
 from eval.metric import METRICS, NotDefined
+from eval.records import IDENTITY, read_beside
 from eval.repetition import thumbnails
 from eval.scores import COLUMNS
 from eval.vbench import STANDARD
@@ -175,10 +176,10 @@ def score_videos(
     """
     rows = []
     for path in map(Path, videos):
-        about = sidecar(path)
-        identity = {name: about[name] for name in IDENTITY}
-        chosen = STANDARD if metrics is None else metrics[about["prompt_id"]]
-        rows += [identity | row for row in score_video(path, backbones, window, chunk, chosen, about.get("prompt"))]
+        said = read_beside(path)
+        identity = said.model_dump(include=set(IDENTITY))
+        chosen = STANDARD if metrics is None else metrics[said.prompt_id]
+        rows += [identity | found for found in score_video(path, backbones, window, chunk, chosen, said.prompt)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -147,7 +147,7 @@ def test_a_metric_alone_has_the_same_row_and_runs_no_network_that_it_does_not_ne
 
 
 def test_each_prompt_has_its_own_metrics(tmp_path, backbones):
-    identity = {"suite": "s", "base": "b", "entry": "e", "method": "m", "label": "M", "seed": 0}
+    identity = {"suite": "s", "base": "b", "entry": "e", "method": "m", "seed": 0}
     videos = [write_video(tmp_path / name / "seed-0.mp4", moving_square(6)) for name in ("p", "q")]
     for path in videos:
         path.with_suffix(".json").write_text(json.dumps(identity))
@@ -222,7 +222,7 @@ def test_features_that_are_not_finite_are_a_reason(tmp_path):
 
 
 def test_sidecars_make_the_long_table(tmp_path, backbones):
-    identity = {"suite": "s", "base": "b", "entry": "e", "method": "m", "label": "M", "prompt_id": "p", "seed": 3}
+    identity = {"suite": "s", "base": "b", "entry": "e", "method": "m", "prompt_id": "p", "seed": 3}
     path = write_video(tmp_path / "p" / "seed-3.mp4", moving_square(6))
     with pytest.raises(ValueError, match=r"no sidecar seed-3.json"):
         score_videos([path], backbones)

@@ -118,7 +118,7 @@ def vbench_scores(lengths=(3, 5)) -> pd.DataFrame:
     for i, length in enumerate(lengths):
         for metric in VBENCH:
             series = [0.5 + 0.1 * i] * length
-            identity = ("s", "b", "e", "m", "M", f"a prompt, {i}", i, length + 1)
+            identity = ("s", "b", "e", "m", f"a prompt, {i}", i, length + 1)
             rows.append((*identity, metric, "vbench", "1", float(np.mean(series)), None, series))
     return pd.DataFrame(rows, columns=list(scores.COLUMNS))
 
