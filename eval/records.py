@@ -52,6 +52,7 @@ class Sidecar(BaseModel, extra="allow"):
     model_calls: int | float | None = None
     peak_memory_mb: float | None = None
     control: bool | None = None  # brackets the metrics; no contender
+    sound: bool | None = None  # a control that nothing is wrong with
     port: bool | None = None  # to this base model by this project
     streaming: bool | None = None  # memory does not grow with the length
     prompt_tokens: list[dict[str, int] | None] | None = None  # that each prompt had, and that its text tower used
@@ -63,7 +64,7 @@ TYPES = {"seed": pa.int64(), "frames": pa.int64()} | {
     name: kind
     for kind, names in {
         pa.float64(): ("fps", "wall_seconds", "model_calls", "peak_memory_mb"),
-        pa.bool_(): ("control", "port", "streaming"),
+        pa.bool_(): ("control", "sound", "port", "streaming"),
     }.items()
     for name in names
 }

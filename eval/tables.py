@@ -1,7 +1,9 @@
 """Tables as CSV, Markdown and LaTeX: every number from the long table or the sidecars, with its interval and its n.
 
 A cell in bold is the best of its column on its base model, controls apart, and only where the 95 % interval of the
-paired difference to the runner-up excludes zero.
+paired difference to the runner-up excludes zero. Nothing is bold by a metric that the matrix of faults
+(`eval/sensitivity.py`) has not tried, nor by one that rewards a video for freezing or looping, unless the video moves
+and repeats like a sound control. A value that an unsound control beats is grey, with that control named.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,9 @@ import pandas as pd
 import yaml
 
 from eval.files import write_text
-from eval.metric import Metric
+from eval.metric import ROUNDING, Metric, of_videos
 from eval.records import labels_of
+from eval.sensitivity import verdicts
 from eval.statistics import RESAMPLES, Estimate, difference, estimate
 
 CALLS = Metric("calls_per_frame", "Model calls per frame", "Calls/frame",
@@ -32,15 +36,18 @@ MEMORY = Metric("peak_memory_mb", "Peak memory", "Memory",
                 "Largest memory of a generating process: of the GPU where there is one, else resident.",
                 0, float("inf"), False, scale=1, unit="MB", digits=0)  # fmt: skip
 COST = (CALLS, SECONDS, MEMORY)
+BEATEN = "◁"
 NOT_RUN = Estimate(None, None, None, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of a table. `paper` is what the paper prints in this place, in the same unit as `estimate`."""
+    """A number of a table. `paper` is what the paper prints in this place, in the same unit as `estimate`; `beaten` is
+    the label of the control that is better, although something is wrong with it."""
 
     estimate: Estimate
     best: bool = False
+    beaten: str = ""
     paper: float | None = None
 
 
@@ -95,10 +102,11 @@ def comparison(
     one_protocol(scores)
     labels = labels_of(facts, scores["entry"]) | dict(words or {})
     entries = [entry for entry in (labels if entries is None else entries) if entry in labels]
-    controls, ports = _controls(facts), _ports(facts)
+    controls, ports, sound = _controls(facts), _ports(facts), _sound(facts)
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
+        alike = partial(_like_a_sound_video, parts=parts, sound=sound, resamples=resamples)
         contenders = {entry: parts[entry] for entry in entries if entry in parts and entry not in controls}
         cells: dict[str, dict[str, Cell]] = {entry: {} for entry in entries}
         for column in columns:
@@ -107,8 +115,12 @@ def comparison(
                 for entry in entries
             }
             best = _best(contenders, estimates, column, resamples)
+            if best and not (may_rank(column) and (not misleads(column) or alike(best))):
+                best = None
+            rivals = {entry: estimates[entry] for entry in entries if entry in controls - sound}
             for entry in entries:
-                cells[entry][column.name] = Cell(estimates[entry], entry == best)
+                beaten = None if entry in controls else _beaten(estimates[entry], rivals, column)
+                cells[entry][column.name] = Cell(estimates[entry], entry == best, labels[beaten] if beaten else "")
         for entry in entries:
             row = Row(base, entry, (base, labels[entry]), cells[entry], entry in controls, (base, entry) in ports)
             rows.append(row)
@@ -238,6 +250,47 @@ def _best(parts: Mapping[str, pd.DataFrame], estimates: Mapping[str, Estimate], 
     return ranked[0] if gap.certain else None
 
 
+def _sound(facts: pd.DataFrame) -> set[str]:
+    """Controls that nothing is wrong with."""
+    return set(facts.loc[facts["sound"].eq(True), "entry"])
+
+
+def may_rank(column: Metric) -> bool:
+    """Whether a column ranks entries: metrics of single videos that no matrix of faults has tried do not."""
+    return column.name not in of_videos() or bool(verdicts(column.name))
+
+
+def misleads(column: Metric) -> bool:
+    """Whether a column rewards a video for standing still or for beginning again."""
+    return any(verdicts(column.name).get(fault) == "rewards" for fault in ("freeze", "loop"))
+
+
+def _like_a_sound_video(entry: str, parts: Mapping[str, pd.DataFrame], sound: set[str], resamples: int) -> bool:
+    """Whether an entry moves as a sound control does, and repeats no more than one, within their intervals."""
+
+    def found(name: str, metric: str) -> Estimate:
+        return estimate(parts[name], (metric,), resamples) if name in parts else NOT_RUN
+
+    def within(metric: str, value: float | None) -> bool:
+        intervals = [own for own in (found(control, metric) for control in sound) if own.low is not None]
+        return value is not None and any(own.low <= value <= own.high for own in intervals)
+
+    lowest = [own.high for own in (found(control, "repetition") for control in sound) if own.high is not None]
+    repeats = found(entry, "repetition").mean
+    return within("motion", found(entry, "motion").mean) and repeats is not None and repeats <= max(lowest, default=-1)
+
+
+def _beaten(own: Estimate, rivals: Mapping[str, Estimate], column: Metric) -> str | None:
+    """The best of the controls that are better than an entry; none where more is neither better nor worse."""
+    sign = 1 if column.higher_is_better else -1
+    better = {
+        name: sign * rival.mean
+        for name, rival in rivals.items()
+        if own.mean is not None and rival.mean is not None and sign * (rival.mean - own.mean) > ROUNDING
+    }
+    return max(better, key=better.get) if better and column.ranked else None
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -269,6 +322,7 @@ def to_frame(table: Table) -> pd.DataFrame:
             found = cell.estimate
             line |= {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
             line |= {f"{name}_n": found.n, f"{name}_total": found.total, f"{name}_best": cell.best}
+            line |= {f"{name}_beaten": cell.beaten}
             if table.compared:
                 line |= {f"{name}_paper": cell.paper}
         rows.append(line)
@@ -295,7 +349,7 @@ def to_data(table: Table) -> dict[str, Any]:
                 "port": row.port,
                 "n": _count(row),
                 "cells": {
-                    name: {**asdict(cell.estimate), "best": cell.best, "paper": cell.paper}
+                    name: {**asdict(cell.estimate), "best": cell.best, "beaten": cell.beaten, "paper": cell.paper}
                     for name, cell in row.cells.items()
                 },
             }
@@ -325,7 +379,7 @@ def to_latex(table: Table) -> str:
     """A row takes a line for means, one for intervals and one for the paper's numbers, where there are such."""
     head = [*map(_latex, table.words), *(f"{_latex(c.short)} {_arrow_latex(c)}".strip() for c in table.columns), "n"]
     lines = [
-        r"% needs \usepackage{booktabs,graphicx}",
+        r"% needs \usepackage{booktabs,graphicx,xcolor}",
         r"\begin{table}\centering\small",
         rf"\caption{{{_latex(table.title)}. {_latex(' '.join([*table.notes, legend(table)]))}}}\smallskip",
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
@@ -350,6 +404,8 @@ def legend(table: Table) -> str:
         best = "" if table.words[1:2] == ("Difference",) else "best of the contenders, and "
         against = "to the runner-up " if best else ""
         parts.append(f"Bold: {best}the interval of the paired difference {against}excludes zero.")
+    if any(cell.beaten for row in table.rows for cell in row.cells.values()):
+        parts.append(f"{BEATEN} names a control that beats the value, though something is wrong with it.")
     if table.compared:
         parts.append("In parentheses: the paper's number and ours minus it; –: the paper did not run this.")
     if any(row.port for row in table.rows):
@@ -370,6 +426,8 @@ def _markdown(cell: Cell, column: Metric, printed: bool) -> str:
     text = f"**{number(found.mean, column)}**" if cell.best else number(found.mean, column)
     if found.low is not None:
         text += f" [{number(found.low, column)}, {number(found.high, column)}]"
+    if cell.beaten:
+        text = f"<sub>{text} {BEATEN} {_escape_markdown(cell.beaten)}</sub>"
     return text + (f" ({_beside(cell, column)})" if printed else "")
 
 
@@ -382,8 +440,10 @@ def _latex_lines(row: Row, table: Table) -> list[str]:
     for column in table.columns:
         cell = row.cells[column.name]
         found, mean = cell.estimate, number(cell.estimate.mean, column)
-        means.append(rf"\textbf{{{_latex(mean)}}}" if cell.best else _latex(mean))
-        intervals.append("" if found.low is None else f"[{number(found.low, column)}, {number(found.high, column)}]")
+        shown = rf"\textcolor{{gray}}{{{_latex(mean)}}}" if cell.beaten else _latex(mean)
+        means.append(rf"\textbf{{{shown}}}" if cell.best else shown)
+        interval = "" if found.low is None else f"[{number(found.low, column)}, {number(found.high, column)}]"
+        intervals.append(f"{interval} {BEATEN} {cell.beaten}".strip() if cell.beaten else interval)
         papers.append(f"({_beside(cell, column)})" if column.name in table.printed else "")
     lines = [[*words, *means, _latex(_count(row))]]
     for texts in filter(any, (intervals, papers)):
@@ -429,7 +489,15 @@ def _latex(text: str) -> str:
 
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"}
-_LATEX |= {">": r"\textgreater{}", "|": r"\textbar{}", "−": "$-$", "–": "--", "×": r"$\times$", "†": r"$^\dagger$"}
+_LATEX |= {
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "−": "$-$",
+    "–": "--",
+    "×": r"$\times$",
+    "◁": r"$\triangleleft$",
+    "†": r"$^\dagger$",
+}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 

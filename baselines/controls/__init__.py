@@ -50,13 +50,13 @@ def shuffled(native: int, wanted: int, seed: int) -> list[int]:
     return [int(i) for _ in range(-(-wanted // native)) for i in order.permutation(native)][:wanted]
 
 
-def control(name: str, label: str, arrange) -> Method:
+def control(name: str, label: str, arrange, sound: bool = False) -> Method:
     summary = arrange.__doc__
-    card = Card(label=label, summary=summary, version="1", length="finite", control=True)
+    card = Card(label=label, summary=summary, version="1", length="finite", control=True, sound=sound)
     return Method(name=name, card=card, config=Control, generate=generate, arrange=arrange)
 
 
-NATIVE_LENGTH = control("native_length", "Native length", native_length)
+NATIVE_LENGTH = control("native_length", "Native length", native_length, sound=True)
 STATIC = control("static", "Static", static)
 SHUFFLED = control("shuffled", "Shuffled", shuffled)
 LOOPED = control("looped", "Looped", looped)

@@ -44,6 +44,7 @@ class Card:
     published: tuple[str, ...] = ()  # base models of the authors' own results; on any other, a port of ours
     notes: str = ""
     control: bool = False  # brackets the metrics; not a contender
+    sound: bool = False  # a control that nothing is wrong with
     multi_prompt: bool = False
 
     def is_port(self, base: str) -> bool:

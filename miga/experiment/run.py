@@ -65,6 +65,7 @@ def generate(
             prompt_id=job.prompt_id,
             **asked,
             control=card.control,
+            sound=card.sound,
             port=card.is_port(model.stands_for),
             streaming=card.length == "infinite",
             start=job.start and job.start.name,

@@ -36,6 +36,7 @@ METHOD = Method(
         version="1",
         length="finite",
         control=True,
+        sound=True,
     ),
     config=Rendered,
     generate=generate,

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from eval import leaderboard, plots, tables
+from eval.metric import card
 from eval.vbench import STANDARD, VBENCH
 from eval.vbench.cards import MAIN, OVERALL
 from tests.eval.conftest import ENTRIES, made_up_facts, made_up_scores
@@ -42,7 +43,7 @@ def test_csv_holds_means_intervals_and_counts(scores, table):
 
 def test_the_certain_best_is_bold_and_controls_never_are(table):
     best = {row.entry: {name for name, cell in row.cells.items() if cell.best} for row in table.rows}
-    assert best["miga"] == {*VBENCH, OVERALL.name, "drift"}  # motion is no quality
+    assert best["miga"] == {"background_consistency"}  # the others reward a video that freezes
     assert not best["static"] and not best["fifo_diffusion"]
 
 
@@ -243,3 +244,39 @@ def test_latex_compiles_and_fits_the_page(tmp_path, table):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
     assert done.returncode == 0 and "Overfull" not in done.stdout, done.stdout
+
+
+def with_native(scores, facts, repetition):
+    """The same run with a sound control that moves and repeats as "miga" does, and repetition of every entry."""
+    native = scores[scores["entry"] == "miga"].assign(entry="native", method="native")
+    scores = pd.concat([scores, native], ignore_index=True)
+    rows = scores[scores["metric"] == "motion"].assign(metric="repetition", value=0.02 * scores["seed"])
+    rows.loc[rows["entry"] == "miga", "value"] += repetition
+    own = facts[facts["entry"] == "miga"].assign(entry="native", label="Native", control=True, sound=True)
+    return pd.concat([scores, rows], ignore_index=True), pd.concat([facts, own], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    "repetition, bold", [(0.0, {*VBENCH, OVERALL.name, "drift"}), (0.5, {"background_consistency"})]
+)
+def test_bold_needs_motion_and_repetition_like_a_sound_controls(tmp_path, repetition, bold):
+    scores = made_up_scores()
+    facts = made_up_facts(tmp_path, scores)
+    table = tables.comparison("t", "T", *with_native(scores, facts, repetition), MAIN, resamples=200)
+    (row,) = [row for row in table.rows if row.entry == "miga"]
+    assert {name for name, cell in row.cells.items() if cell.best} == bold
+
+
+def test_a_value_that_a_faulty_control_beats_names_it(table):
+    cells = {row.entry: row.cells for row in table.rows}
+    assert {cells["miga"][metric].beaten for metric in (*VBENCH, "drift")} == {"Static frame"}
+    assert not any(cell.beaten for entry in ("static", "shuffled") for cell in cells[entry].values())
+    assert cells["miga"]["motion"].beaten == ""
+    assert "◁ Static frame</sub>" in tables.to_markdown(table) and r"\textcolor{gray}" in tables.to_latex(table)
+    assert tables.to_frame(table).set_index("entry").loc["miga", "drift_beaten"] == "Static frame"
+
+
+def test_a_metric_that_no_matrix_has_tried_ranks_nobody():
+    assert not tables.may_rank(card("aesthetic_quality")) and tables.may_rank(card("repetition"))
+    assert tables.may_rank(card("R_cov"))  # of answers, not of single videos
+    assert tables.misleads(OVERALL) and not tables.misleads(card("identity"))
