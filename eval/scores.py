@@ -3,6 +3,7 @@ videos (`eval.records`). `entry` is a method with its parameters under a name; `
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 

@@ -7,11 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from eval import quality
-from eval.scores import FACTS
+from eval.benchmark import Prompt
+from eval.records import SCHEMA
 from miga import commands, models
 from miga.engine.base_model import Text, Tokens
-from miga.experiment import run
-from miga.experiment.suite import SEEDS, Prompt, Suite
+from miga.experiment import texts as texts_file
+from miga.experiment.suite import SEEDS, Suite
 
 LONG = "a red circle moves right over a plain gray background and " * 20
 
@@ -62,8 +63,8 @@ def test_a_prompt_that_fits_is_not_talked_about(tmp_path, capsys):
 
 def test_counts_survive_the_file_of_encoded_prompts(tmp_path):
     texts = dict(zip("ab", models.load("sprites-unet").encode([LONG, "a red circle"]), strict=True))
-    run.save_texts(tmp_path / "t.safetensors", texts)
-    found = run.load_texts(tmp_path / "t.safetensors", "ab")
+    texts_file.save(tmp_path / "t.safetensors", texts)
+    found = texts_file.load(tmp_path / "t.safetensors", "ab")
     assert {id: text.tokens for id, text in found.items()} == {id: text.tokens for id, text in texts.items()}
     assert found["a"].cut and not found["b"].cut
 
@@ -74,7 +75,7 @@ def test_cut_means_fewer_read_than_had(tokens, cut):
 
 
 def test_quality_control_names_cut_prompts():
-    fact = dict.fromkeys(FACTS) | {"base": "b", "entry": "e"}
+    fact = dict.fromkeys(SCHEMA.names) | {"base": "b", "entry": "e"}
     rows = [
         fact | {"prompt_id": "long", "prompt_tokens": [{"had": 90, "used": 77}]},
         fact | {"prompt_id": "short", "prompt_tokens": [{"had": 9, "used": 9}]},
@@ -87,7 +88,8 @@ def test_quality_control_names_cut_prompts():
 
 @pytest.mark.parametrize("seeds", [[-1], [SEEDS + 1], [10**19], [1, 1], [], ["x"], [1.5]])
 def test_unusable_seeds_of_a_suite(seeds):
-    data = dict(title="t", backbones="sprites", bases={}, methods=[], prompts={}, frames=1)
+    benchmarks = {"sprites": {"prompts": "x", "metrics": ["motion"]}}
+    data = dict(title="t", bases={}, files=[], benchmarks=benchmarks, frames=1)
     Suite(**data, seeds=[0, SEEDS])
     with pytest.raises(ValidationError, match="seeds"):
         Suite(**data, seeds=seeds)
