@@ -122,7 +122,7 @@ def _log(request: dict[str, Any]) -> None:
 
     suite = Path(request["suite"])
     scores = read(suite / "scores.parquet")
-    known = records.read(suite / "videos.parquet")
+    known = records.found(suite)
     settings = wandb.Settings(
         init_timeout=request["timeout"], console="off", x_disable_stats=True, disable_git=True, disable_code=True
     )
