@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from eval.metric import Metric, card
+from eval.metric import Metric, card, known_card
 
 TABLE = Path(__file__).with_name("faults.csv")  # the matrix of 24 rendered sprites scenes, every fault at full strength
 TIE = 1e-9  # a difference of values up to this is none
@@ -94,8 +94,8 @@ def verdicts(metric: str) -> dict[str, Verdict]:
 
     A mean of metrics rewards what one of them rewards, and sees what one of them sees.
     """
-    table, found = recorded(), {}
-    for part in card(metric).parts:
+    table, found, known = recorded(), {}, known_card(metric)
+    for part in known.parts if known else ():  # a table may have columns of its own
         for row in table[table["metric"] == part].itertuples():
             if found.get(row.fault, "blind") == "blind" or row.verdict == "rewards":
                 found[row.fault] = row.verdict

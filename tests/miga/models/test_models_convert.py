@@ -234,7 +234,7 @@ def test_wrong_wan_folders_are_one_sentence(wan_folder, tmp_path):
     text.write_bytes((folder / "Wan2.1_VAE.pth").read_bytes())
     refuses(f"{text.name} is not what a UMT5EncoderModel")
     (folder / "config.json").write_text(json.dumps(dict(model_type="i2v")))
-    refuses("says that this is a model of the kind i2v: wan2.1-1.3b is t2v; get it with `miga models fetch wan2.1-1.3b`")
+    refuses("a model of the kind i2v: wan2.1-1.3b is t2v; get it with `miga models fetch wan2.1-1.3b`")
     (folder / "config.json").unlink()
     save_file({"img_emb.proj.0.weight": torch.zeros(1)}, folder / "diffusion_pytorch_model-00003-of-00003.safetensors")
     refuses("image-to-video transformer")
