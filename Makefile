@@ -16,6 +16,7 @@ setup: .venv/.ready
 	@touch $@
 
 reproduce: setup
+	@$(BIN)/python workflow/unlock.py
 	$(BIN)/snakemake --cores $(CORES) --config suite=sprites
 
 test: setup

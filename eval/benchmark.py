@@ -36,7 +36,7 @@ class Prompt(BaseModel, extra="allow", frozen=True):
     """A prompt and what its benchmark knows about it (extra keys). Without a text, one that is still to be fetched."""
 
     id: Name
-    prompt: str | None = Field(min_length=1)
+    prompt: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")] | None
 
 
 class Settings(Strict):

@@ -74,12 +74,15 @@ def write_json(path: str | Path, data: Any, **options: Any) -> None:
 
 
 def only_ours(path: str | Path, is_ours: Callable[[Path], Any], what: str) -> None:
-    """`ValueError` where something stands at `path` that is not `what` this project writes: it is not overwritten."""
+    """`ValueError` where something stands at `path` that is not `what` this project writes: it is not overwritten.
+
+    is_ours: reads the file; False, or an error of any kind, says that it is another one.
+    """
     path = Path(path)
     if not path.exists():
         return
     try:
-        fine = path.is_file() and is_ours(path)
+        fine = path.is_file() and is_ours(path) is not False
     except Exception:  # whatever a reader says of a file that is not its own
         fine = False
     if not fine:

@@ -26,6 +26,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import stats
 
+from eval.files import replacing
 from eval.metric import METRICS, Metric, card
 from eval.records import labels_of, told
 from eval.statistics import CONFIDENCE, SEED, estimate, kaplan_meier
@@ -463,7 +464,8 @@ def _figure(
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             for target in _written(path):
                 metadata = {"Date": None} if target.suffix == ".svg" else {"Software": None}
-                figure.savefig(target, metadata=metadata)
+                with replacing(target) as partial:
+                    figure.savefig(partial, format=target.suffix[1:], metadata=metadata)
         finally:
             plt.close(figure)
 

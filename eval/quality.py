@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from eval.files import write_json
 from eval.metric import ROUNDING, known_card
 
 Severity = Literal["error", "warning", "note"]
@@ -62,14 +63,12 @@ def groups(findings: list[Finding]) -> list[Group]:
 
 def write(findings: list[Finding], path: str | Path) -> None:
     """Write <path> as JSON: {"verdict", "groups", "findings"}."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = {
         "verdict": verdict(findings),
         "groups": [asdict(group) for group in groups(findings)],
         "findings": [asdict(finding) for finding in findings],
     }
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(Path(path), data)
 
 
 def _missing(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
@@ -133,6 +132,21 @@ def _unequal_videos(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Findi
                 )
 
 
+def _cut_prompts(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
+    if "prompt_tokens" not in facts:
+        return
+    counts = facts["prompt_tokens"].map(
+        lambda tokens: [one for one in tokens if one] if isinstance(tokens, list) else []
+    )
+    cut = facts[counts.map(lambda tokens: any(one["had"] > one["used"] for one in tokens))]
+    for base, part in cut.groupby("base", sort=False):
+        prompts = part["prompt_id"].unique()
+        sentence = (
+            f"the text tower reads {len(prompts)} prompt{'s' * (len(prompts) != 1)} in part only: {_some(prompts)}"
+        )
+        yield Finding("warning", "cut prompts", base, sentence)
+
+
 def _few_prompts(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
     for base, part in scores.groupby("base", sort=False):
         count = part.loc[part["value"].notna()].groupby("metric")["prompt_id"].nunique()
@@ -186,6 +200,7 @@ def _doubles(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
 
 CHECKS = (
     _missing, _out_of_range, _beyond_controls, _unequal_videos, _few_prompts, _unpaired, _mixed, _frozen, _doubles,
+    _cut_prompts,
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from eval.files import write_json
+from eval.files import replacing, write_json
 from eval.parsing import parse
 
 PLACE = ("base", "entry", "prompt_id", "seed")  # which video of a suite
@@ -55,10 +55,11 @@ class Sidecar(BaseModel, extra="allow"):
     sound: bool | None = None  # a control that nothing is wrong with
     port: bool | None = None  # to this base model by this project
     streaming: bool | None = None  # memory does not grow with the length
+    prompt_tokens: list[dict[str, int] | None] | None = None  # that each prompt had, and that its text tower used
     trace: dict[str, list[dict[str, Any]]] | None = None  # what the method told about its run
 
 
-NESTED = ("params", "encoder", "trace")  # held as JSON
+NESTED = ("params", "encoder", "prompt_tokens", "trace")  # held as JSON
 TYPES = {"seed": pa.int64(), "frames": pa.int64()} | {
     name: kind
     for kind, names in {
@@ -132,12 +133,9 @@ def collect(sidecars: Iterable[str | Path], labels: Mapping[str, str] | None = N
 
 def write(videos: pd.DataFrame, path: str | Path) -> None:
     """Write the table of videos; equal tables give equal bytes."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     encoded = {name: [v if v is None else json.dumps(v) for v in videos[name]] for name in NESTED}
-    pq.write_table(pa.Table.from_pandas(videos.assign(**encoded), SCHEMA, preserve_index=False), partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        pq.write_table(pa.Table.from_pandas(videos.assign(**encoded), SCHEMA, preserve_index=False), partial)
 
 
 def read(path: str | Path) -> pd.DataFrame:
@@ -159,7 +157,9 @@ def found(suite: str | Path) -> pd.DataFrame:
 def _decoded(table: pa.Table) -> pd.DataFrame:
     videos = table.replace_schema_metadata(None).to_pandas()
     for name in NESTED:
-        videos[name] = pd.Series([json.loads(v) if v else None for v in videos[name]], videos.index, dtype=object)
+        videos[name] = pd.Series(
+            [json.loads(v) if isinstance(v, str) else None for v in videos[name]], videos.index, dtype=object
+        )
     return videos
 
 

@@ -3,7 +3,8 @@ videos (`eval.records`). `entry` is a method with its parameters under a name; `
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from eval.files import replacing
 from eval.records import IDENTITY
 
 SCHEMA = pa.schema(
@@ -25,6 +27,7 @@ SCHEMA = pa.schema(
         ("series", pa.list_(pa.float64())),  # per frame or per pair of frames
     ]
 )
+SCORED = "videos_sha256"  # key of the parquet file's own metadata
 COLUMNS = tuple(SCHEMA.names)
 KEY = ["suite", "base", "entry", "prompt_id", "seed", "metric", "protocol"]
 
@@ -48,14 +51,23 @@ def check(scores: pd.DataFrame, name: str = "scores") -> pd.DataFrame:
     return scores
 
 
-def write(scores: pd.DataFrame, path: str | Path) -> None:
-    """Write the table as parquet after checking it; the same table gives the same bytes."""
+def write(scores: pd.DataFrame, path: str | Path, videos: Mapping[str, str] | None = None) -> None:
+    """Write the table as parquet after checking it; the same table gives the same bytes.
+
+    videos: sha256 of the files that were scored, by name; `scored_files` reads it.
+    """
     path = Path(path)
     scores = check(scores, path.name).sort_values(KEY, kind="stable")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(pa.Table.from_pandas(scores, SCHEMA, preserve_index=False).replace_schema_metadata(None), partial)
-    partial.replace(path)
+    notes = {SCORED: json.dumps(videos, sort_keys=True)} if videos else None
+    with replacing(path) as partial:
+        pq.write_table(
+            pa.Table.from_pandas(scores, SCHEMA, preserve_index=False).replace_schema_metadata(notes), partial
+        )
+
+
+def scored_files(path: str | Path) -> dict[str, str]:
+    """The sha256 of the files that a table was computed from, by name; empty where it does not say."""
+    return json.loads((pq.read_schema(path).metadata or {}).get(SCORED.encode(), b"{}"))
 
 
 def read(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -63,8 +75,16 @@ def read(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     if missing := [str(path) for path in paths if not Path(path).is_file()]:
         raise ValueError(f"{missing[0]}: no such file of scores")
-    tables = [pq.read_table(path, schema=SCHEMA).to_pandas() for path in paths]
+    tables = [_read(path) for path in paths]
     return check(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS)))
+
+
+def _read(path: str | Path) -> pd.DataFrame:
+    try:
+        return pq.read_table(path, schema=SCHEMA).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ValueError(f"{path}: cannot be read as a table of scores ({reason})") from None
 
 
 def _names(row: pd.Series) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from eval.files import write_text
 from eval.metric import ROUNDING, Metric, of_videos
 from eval.records import labels_of
 from eval.sensitivity import verdicts
@@ -305,7 +306,7 @@ def write(table: Table, folder: str | Path) -> list[Path]:
     }
     paths = [folder / f"{table.name}.{suffix}" for suffix in texts]
     for path, text in zip(paths, texts.values(), strict=True):
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return paths
 
 

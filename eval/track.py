@@ -22,6 +22,7 @@ import pandas as pd
 import psutil
 
 from eval import leaderboard, records
+from eval.files import write_json
 from eval.scores import read
 
 Mode = Literal["offline", "online", "disabled"]
@@ -50,7 +51,7 @@ def publish(
             status |= {"mode": "offline", "reason": "no WANDB_API_KEY in the environment: published offline"}
         status["id"] = run_id(suite)
         status |= _publish_once(suite, status, project, entity, videos, timeout)
-    (folder / "status.json").write_text(json.dumps(status, indent=1) + "\n")
+    write_json(folder / "status.json", status)
     return status
 
 

@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails  # streams that are no videos
+STILLS = ("png", "mjpeg", "bmp", "webp")  # codecs of pictures: beside a video of another codec they are its cover
 CUT = 0.9  # a smaller share of the promised duration is a cut, where the number of frames is not said
 
 
@@ -39,6 +40,7 @@ class Facts:
     fps: float
     frames: int
     seconds: float
+    container: str  # by the name's suffix
     codec: str
     pix_fmt: str
     bits: int
@@ -58,6 +60,9 @@ def _open(path: Path) -> tuple[av.container.InputContainer, av.video.stream.Vide
         container = av.open(str(path))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"unreadable: {getattr(error, 'strerror', None) or error}") from None
+    if container.format.name == "gif" and not _ends_with(path, b";"):  # its frames are counted nowhere
+        container.close()
+        raise VideoError("cut: the mark that ends a GIF is missing")
     if not container.streams.video:
         container.close()
         raise VideoError("no video stream (audio only)")
@@ -65,7 +70,13 @@ def _open(path: Path) -> tuple[av.container.InputContainer, av.video.stream.Vide
     if not videos:
         container.close()
         raise VideoError("no video stream (a cover picture only)")
-    return container, max(videos, key=lambda stream: stream.frames)
+    return container, max(videos, key=lambda stream: (stream.codec_context.name not in STILLS, stream.frames))
+
+
+def _ends_with(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 64, 0))
+        return file.read().rstrip(b"\0").endswith(mark)
 
 
 def _videos(container: av.container.InputContainer) -> list[av.video.stream.VideoStream]:
@@ -85,6 +96,7 @@ def facts(path: str | Path) -> Facts:
             fps=float(rate),
             frames=_promised(stream),
             seconds=_seconds(container, stream),
+            container=Path(path).suffix.lower(),
             codec=stream.codec_context.name,
             pix_fmt=pixel.name if pixel else "unknown",
             bits=_bits(pixel),
@@ -137,10 +149,10 @@ def chunks(path: str | Path, size: int = 16) -> Iterator[UInt8[Tensor, "n height
         held: list[np.ndarray] = []
         count, shape = 0, None
         try:
-            for frame in container.decode(stream):
+            for frame in _decoded(container, stream):
                 if frame.is_corrupt:
                     raise VideoError(f"damaged: frame {count} is broken")
-                image = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+                image = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
                 if shape is not None and image.shape != shape:
                     raise VideoError(f"frame size changes at frame {count}")
                 shape = image.shape
@@ -160,6 +172,13 @@ def chunks(path: str | Path, size: int = 16) -> Iterator[UInt8[Tensor, "n height
             raise VideoError(f"cut or damaged: {shown:.1f} of the {seconds:.1f} seconds that the container promises")
         if held:
             yield torch.from_numpy(np.stack(held))
+
+
+def _decoded(container, stream) -> Iterator[av.VideoFrame]:
+    for number, packet in enumerate(container.demux(stream)):
+        if packet.is_corrupt:
+            raise VideoError(f"cut or damaged: the data of frame {number} are not whole")
+        yield from packet.decode()
 
 
 def fingerprint(path: str | Path) -> tuple[str, int]:

@@ -88,7 +88,7 @@ def test_it_reaches_the_leaderboard(installed, tmp_path):
         return torch.nn.functional.adaptive_avg_pool2d(frames.permute(0, 3, 1, 2).float(), 2).flatten(1)
 
     scores = score_videos(videos, Backbones("toy", "1", features, features, middle))
-    facts = collect(video.with_suffix(".json") for video in videos)
+    facts = collect((video.with_suffix(".json") for video in videos), {"mirror": METHODS.get("mirror").card.label})
     board = leaderboard.build(scores, facts, "2026-01-31", MAIN, resamples=100)
     rows = board[board["entry"] == "mirror"]
     assert len(rows) == len(board) / 2 and set(rows["label"]) == {"Mirrored noise"}

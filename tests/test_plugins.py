@@ -18,7 +18,7 @@ from eval.benchmark import BENCHMARKS, Prompt, Sheet
 from eval.metric import METRICS
 from eval.narrlv import JUDGES
 from eval.records import collect
-from miga.experiment import run
+from miga.experiment.check import check
 from miga.experiment.experiment import load_experiment
 from tests.eval.conftest import made_up_scores, made_up_sidecars, moving_square, write_video
 
@@ -85,7 +85,7 @@ def suite(tmp_path, page: str):
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(BASE) | yaml.safe_load(block(page, "yaml"))))
     experiment = load_experiment(str(path), ROOT)
-    run.check(experiment)
+    check(experiment)
     return experiment
 
 

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from eval.files import write_json
 from eval.narrlv.judges.contract import Frames, Judge, JudgeError
 from eval.narrlv.speech import spoken
-from eval.narrlv.suite import FIRST_FRAME, Item, write_json
+from eval.narrlv.suite import FIRST_FRAME, Item
 from eval.video import VideoError, chunks, facts
 
 NO_FRAMES = np.empty((0, 0, 0, 3), np.uint8)

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -21,6 +19,7 @@ from pathlib import Path
 import httpx
 
 from eval import web
+from eval.files import write_bytes, write_json
 
 FACTORS = {
     "scene_attribute": "Scene Attribute",
@@ -211,19 +210,6 @@ def read_json(path: str | Path) -> object:
         raise ValueError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read as JSON: {error}") from None
-
-
-def write_json(path: str | Path, data: object) -> None:
-    """Write JSON whole or not at all."""
-    write_bytes(path, (json.dumps(data, indent=1) + "\n").encode())
-
-
-def write_bytes(path: str | Path, body: bytes) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    part.write_bytes(body)
-    part.replace(path)
 
 
 def _mapping(data: object, where: object) -> dict:

@@ -17,6 +17,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval import records
+from eval.files import write_text
 from eval.metric import known_card
 from eval.scores import read
 
@@ -66,7 +67,7 @@ def write(
             summary=_summary(scores),
         )
     )
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 

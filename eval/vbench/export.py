@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eval.files import only_ours, replacing, write_json
 from eval.tables import one_protocol
 from eval.vbench import VBENCH
 from eval.vbench.official import SCALES
 
+RESULTS = "_eval_results.json"  # ends the names of the files in the zip
 POOLED = ("subject_consistency", "background_consistency")  # averaged over all frames, the others over videos
 
 DIMENSIONS = (
@@ -56,11 +58,18 @@ def eval_results(scores: pd.DataFrame) -> dict[str, list[Any]]:
 def submission(scores: pd.DataFrame, path: str | Path) -> Path:
     """The zip of results files, one per dimension, that VBench's `cal_final_score.py` reads; a .json holds them all."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    results = eval_results(scores)
     if path.suffix == ".json":
-        path.write_text(json.dumps(eval_results(scores), indent=1))
+        only_ours(path, lambda path: json.loads(path.read_text()).keys() <= {*DIMENSIONS}, "a file of VBench's results")
+        write_json(path, results)
         return path
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for dimension, result in eval_results(scores).items():
-            archive.writestr(f"{dimension}_eval_results.json", json.dumps({dimension: result}, indent=1))
+    only_ours(path, _is_submission, "a zip of VBench's results")
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        for dimension, result in results.items():
+            archive.writestr(f"{dimension}{RESULTS}", json.dumps({dimension: result}, indent=1))
     return path
+
+
+def _is_submission(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return all(name.endswith(RESULTS) for name in archive.namelist())

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,8 @@ from eval.vbench.score import SUFFIXES, Backbones, row
 
 Rows = list[dict[str, Any]]
 Video = tuple[Path, dict[str, Any]]  # and its identity
+SAMPLE = re.compile(r"(.+)-([0-9]{1,9})", re.DOTALL)  # `<prompt>-<i>`; longer numbers and other digits are names
+NAMED = 6  # of many files, so many are named
 
 
 def foreign(folder: str | Path) -> list[Video]:
@@ -22,18 +28,55 @@ def foreign(folder: str | Path) -> list[Video]:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if is_video(path))
     if not paths:
-        raise ValueError(f"{folder}: no videos ({', '.join(SUFFIXES)}) in this folder")
-    name = folder.resolve().name
+        others = "; ".join(left_aside(folder))
+        raise ValueError(f"{folder}: no videos ({', '.join(SUFFIXES)}) in this folder" + (f"; {others}" * bool(others)))
+    name = readable(folder.resolve().name)
     named: dict[tuple[str, int], Path] = {}
     for path in paths:
-        prompt, _, index = path.stem.rpartition("-")
-        place = (prompt, int(index)) if prompt and index.isdigit() else (path.stem, 0)
+        place = prompt_and_index(path)
         if place in named:
             raise ValueError(f"{folder}: {named[place].name} and {path.name} are both sample {place[1]} of one prompt")
         named[place] = path
     return [(path, dict(zip(IDENTITY, ("custom", "", name, "", *place), strict=True))) for place, path in named.items()]
+
+
+def is_video(path: Path) -> bool:
+    """By its name: hidden files are none, whatever their suffix (macOS's `._x.mp4`, a writer's unfinished file)."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+
+
+def prompt_and_index(path: Path) -> tuple[str, int]:
+    """Of a name `<prompt>-<i>.<suffix>`; a name of another form is a prompt with the one sample 0."""
+    stem = readable(path.stem)
+    found = SAMPLE.fullmatch(stem)
+    return (found[1], int(found[2])) if found else (stem, 0)
+
+
+def readable(name: str) -> str:
+    """A file's name as text: letters composed (macOS and some zips take them apart), bytes of no text escaped."""
+    return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
+
+
+def left_aside(folder: Path) -> Iterator[str]:
+    """A sentence for each kind of thing in a folder that is not scored, with the first names."""
+    paths = sorted(folder.iterdir())
+    videos = {path.stem for path in paths if is_video(path)}
+    kinds = {"sub-folder": [], "hidden file": [], "file of another kind": []}
+    for path in paths:
+        if path.is_dir():
+            kinds["sub-folder"].append(path)
+        elif path.name.startswith("."):
+            kinds["hidden file"].append(path)
+        elif not is_video(path) and not (path.suffix == ".json" and path.stem in videos):  # its sidecar
+            kinds["file of another kind"].append(path)
+    for kind, found in kinds.items():
+        if found:
+            names = ", ".join(readable(path.name) for path in found[:NAMED])
+            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+            words = kind if len(found) == 1 else kind.replace("folder", "folders").replace("file", "files", 1)
+            yield f"left aside: {len(found)} {words} ({names}{more})"
 
 
 def score_folder(
@@ -47,24 +90,45 @@ def score_folder(
 ) -> None:
     """Rows of all videos; the table is written after each, so that a run that is cut off has lost one at most.
 
-    scorer: (path, backbones, metrics=...) -> rows of the protocol. resume: what the table has stays; computed is only
-    what has no value there, or one of other networks, and all of a video that is newer than the table.
+    scorer: (path, backbones, metrics=...) -> rows of the protocol. resume: what the table says of a file with the
+    content of today stays, and the rows of other folders; computed is only what has no value there, or one of other
+    networks. Rows of videos that are gone go.
     """  # fmt: skip
-    rows = {_key(found): found for found in (_kept(videos, out) if resume and out.is_file() else ())}
+    digests = {_name(identity): _digest(path) for path, identity in videos}
+    rows, before = _kept(videos, digests, out) if resume and out.is_file() else ({}, {})
+    files = before | {name: digest for name, digest in digests.items() if digest}
     empty = [row(metric, backbones, 0) | {"protocol": protocol} for metric in metrics]
     for path, identity in videos:
         lacking = [wanted["metric"] for wanted in empty if not _holds(rows.get(_key(identity | wanted)), wanted)]
         if lacking:
             rows |= {_key(identity | found): identity | found for found in scorer(path, backbones, metrics=lacking)}
-        scores.write(pd.DataFrame(rows.values(), columns=list(COLUMNS)), out)
+        scores.write(pd.DataFrame(rows.values(), columns=list(COLUMNS)), out, files)
 
 
-def _kept(videos: Iterable[Video], out: Path) -> Rows:
-    """The rows of a table, without those of videos that may have changed since."""
-    old, written = scores.read(out), out.stat().st_mtime_ns
-    newer = {tuple(identity.values()) for path, identity in videos if path.stat().st_mtime_ns >= written}
+def _kept(
+    videos: Sequence[Video], digests: Mapping[str, str | None], out: Path
+) -> tuple[dict[tuple, dict[str, Any]], dict[str, str]]:
+    """Rows by key, and files by name, of a table: of this folder those of the same content, of other folders all."""
+    old, files = scores.read(out), scores.scored_files(out)
+    folder = videos[0][1]["entry"]
+    same = {name for name, digest in digests.items() if digest and digest == files.get(name)}
     rows = old.astype(object).where(old.notna(), None).to_dict("records")
-    return [found for found in rows if tuple(found[name] for name in IDENTITY) not in newer]
+    rows = [found for found in rows if found["entry"] != folder or _name(found) in same]
+    names = {_name(found) for found in rows}
+    return {_key(found): found for found in rows}, {name: files[name] for name in names & files.keys()}
+
+
+def _name(found: Mapping[str, Any]) -> str:
+    return "/".join(str(found[name]) for name in ("entry", "prompt_id", "seed"))
+
+
+def _digest(path: Path) -> str | None:
+    """sha256 of a file; None where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def _holds(found: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +69,31 @@ def preflight(
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
-    present = {path.name for path in folder.iterdir() if path.is_file()}
+    visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    present = {path.name for path in visible if not path.is_dir()}
     wanted = {f"{p.prompt}-{i}.mp4" for p in prompts for i in range(samples or p.samples)}
+    alike = _alike(wanted - present, present - wanted)
     twice = [text for text, count in Counter(prompt.prompt for prompt in prompts).items() if count > 1]
     yield from (f"{text!r} is in the list of prompts twice: both share their files" for text in twice)
-    yield from (f"{name}: is missing" for name in sorted(wanted - present))
-    yield from (f"{name}: is not the video of any prompt" for name in sorted(present - wanted))
+    yield from (f"{path.name}: is a folder, in which VBench does not look" for path in sorted(visible) if path.is_dir())
+    for name, meant in sorted(alike.items()):
+        decomposed = unicodedata.normalize("NFC", name) == meant
+        how = "with decomposed letters (Unicode)" if decomposed else "with capitals in the suffix"
+        yield f"{name}: is spelled another way than VBench asks for, {how}: rename it to {meant}"
+    yield from (f"{name}: is missing" for name in sorted(wanted - present - set(alike.values())))
+    yield from (f"{name}: is not the video of any prompt" for name in sorted(present - wanted - set(alike)))
     yield from unlike([folder / name for name in sorted(wanted & present)], shortest)
+
+
+def _alike(wanted: Iterable[str], present: Iterable[str]) -> dict[str, str]:
+    """Names present -> names wanted that read the same: composed or decomposed letters, capitals of the suffix."""
+
+    def plain(name: str) -> str:
+        stem, suffix = os.path.splitext(unicodedata.normalize("NFC", name))
+        return stem + suffix.lower()
+
+    meant = {plain(name): name for name in wanted}
+    return {name: meant[plain(name)] for name in present if plain(name) in meant}
 
 
 def unlike(paths: Sequence[Path], shortest: int = 3) -> Iterator[str]:
@@ -89,14 +109,21 @@ def unlike(paths: Sequence[Path], shortest: int = 3) -> Iterator[str]:
             yield f"{path.name}: {facts.bits} bits per channel: decoders disagree on such video"
         if facts.variable_rate:
             yield f"{path.name}: its frame rate varies"
+        if facts.rotation:
+            yield f"{path.name}: is shown turned by {facts.rotation} degrees, and scored as it is shown"
+        if facts.streams > 1:
+            yield f"{path.name}: holds {facts.streams} videos; the longest is scored"
+        if not facts.frames and not facts.seconds:
+            yield f"{path.name}: does not say how long it is: if its end is missing, nothing tells"
         if 0 < facts.frames < shortest:
             yield f"{path.name}: {facts.frames} frames are too few"
     for what, value in (
+        ("container", lambda facts: facts.container),
         ("frames per second", lambda facts: round(facts.fps, 3)),
         ("size", lambda facts: f"{facts.width}x{facts.height}"),
         ("frames", lambda facts: facts.frames),
     ):
-        usual = Counter(value(facts) for facts in known.values()).most_common(1)
+        usual = Counter(value(facts) for facts in known.values() if value(facts)).most_common(1)
         for name, facts in known.items():
-            if value(facts) != usual[0][0]:
+            if value(facts) and value(facts) != usual[0][0]:
                 yield f"{name}: {what} {value(facts)}, most videos have {usual[0][0]}"

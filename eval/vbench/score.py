@@ -22,7 +22,7 @@ from eval.vbench.dynamics import pair_scores, step
 from eval.vbench.matching import displacement
 from eval.vbench.metrics import PARTS, Observation, Part, measured, parts_of
 
-SUFFIXES = (".mp4", ".gif", ".webm", ".mkv", ".mov")
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".wmv", ".flv")
 WINDOW = 16  # frames: the native length of the base models that the paper extends
 
 
@@ -176,10 +176,10 @@ def score_videos(
     """
     rows = []
     for path in map(Path, videos):
-        said = read_beside(path)
-        identity = said.model_dump(include=set(IDENTITY))
-        chosen = STANDARD if metrics is None else metrics[said.prompt_id]
-        rows += [identity | found for found in score_video(path, backbones, window, chunk, chosen, said.prompt)]
+        about = read_beside(path)
+        identity = about.model_dump(include=set(IDENTITY))
+        chosen = STANDARD if metrics is None else metrics[about.prompt_id]
+        rows += [identity | row for row in score_video(path, backbones, window, chunk, chosen, about.prompt)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

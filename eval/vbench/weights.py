@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import torch
 
+from eval.files import replacing
 from eval.vbench import VBENCH
 
 
@@ -123,6 +124,19 @@ def inventory(weights: str | Path | None = None) -> Iterator[tuple[File, Path | 
         yield file, path, f"sha256 {found[:12]}, {known}: {path}"
 
 
+def _download(file: File, partial: Path, path: Path) -> None:
+    """Write the published file to `partial`, which is to stand at `path`."""
+    try:
+        with httpx.stream("GET", file.url, follow_redirects=True, timeout=60) as answer, partial.open("wb") as out:
+            answer.raise_for_status()
+            for part in answer.iter_bytes():
+                out.write(part)
+    except httpx.HTTPError as error:
+        raise ValueError(f"{file.url} cannot be fetched ({error}): put the file at {path} by hand") from None
+    if not (found := digest(partial)).startswith(file.sha256):
+        raise ValueError(f"{file.url}: its sha256 is {found[:12]}, the published one {file.sha256[:12]}")
+
+
 def fetch(files: Iterable[File], weights: str | Path | None = None, say: Callable[[str], None] = print) -> None:
     """Download what is missing and compare it with the published sha256; a wrong file is not kept.
 
@@ -135,20 +149,7 @@ def fetch(files: Iterable[File], weights: str | Path | None = None, say: Callabl
             say(f"by hand: {cache(weights) / file.place} from {file.url}")
             continue
         path = cache(weights) / file.place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
         say(f"{path.name} from {file.url}")
-        try:
-            with httpx.stream("GET", file.url, follow_redirects=True, timeout=60) as answer, partial.open("wb") as out:
-                answer.raise_for_status()
-                for part in answer.iter_bytes():
-                    out.write(part)
-        except httpx.HTTPError as error:
-            partial.unlink(missing_ok=True)
-            raise ValueError(f"{file.url} cannot be fetched ({error}): put the file at {path} by hand") from None
-        if not digest(partial).startswith(file.sha256):
-            found = digest(partial)
-            partial.unlink()
-            raise ValueError(f"{file.url}: its sha256 is {found[:12]}, the published one {file.sha256[:12]}")
-        partial.replace(path)
+        with replacing(path) as partial:
+            _download(file, partial, path)
         say(f"sha256 {digest(path)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 
@@ -44,6 +45,9 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run a command. Bad input is one sentence and exit status 2; MIGA_DEBUG=1 shows where it came from."""
     words = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         name = find(words)
         if name is None:
@@ -51,7 +55,10 @@ def main(argv: list[str] | None = None) -> int:
         module, function = COMMANDS[name][0].split(":")
         command = getattr(importlib.import_module(module), function)
         return tyro.cli(command, prog=f"miga {name}", args=words[len(name.split()) :]) or 0
-    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
+    except BrokenPipeError:  # `miga methods | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
         if os.environ.get("MIGA_DEBUG"):
             raise
         print(f"miga: {sentence(error)}", file=sys.stderr)
@@ -84,7 +91,12 @@ def sentence(error: Exception) -> str:
     """An error as one sentence that names the file where there is one."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {(error.strerror or 'cannot be used').lower()}"
-    return " ".join(str(error).split())
+    words = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, OSError | ValueError | MemoryError | FloatingPointError):
+        return words or type(error).__name__
+    return f"this should not happen ({type(error).__name__}: {words}); MIGA_DEBUG=1 shows where it comes from"
 
 
 if __name__ == "__main__":

@@ -38,14 +38,15 @@ def score(
             backend knows VBench's seven.
         device: cpu or cuda; default: cuda where it is there.
         resume: Keep what the fast backend has in `out` already, and compute only what has no value there; videos
-            that are newer than that table, and values of other networks, are done again.
+            whose content is another one, and values of other networks, are done again, videos that are gone go.
     """
     import torch
 
     from eval import scores
+    from eval.files import only_ours
     from eval.vbench import backbones, long, official, prompts
     from eval.vbench import weights as files
-    from eval.vbench.folder import foreign, score_folder
+    from eval.vbench.folder import foreign, left_aside, score_folder
     from eval.vbench.score import score_video
 
     known = {("fast", "vbench"): of_videos(), ("official", "vbench"): VBENCH + official.OTHERS}.get(
@@ -55,7 +56,10 @@ def score(
         raise ValueError(f"--dimensions {unknown[0]}: {backend} knows {', '.join(known)} under {protocol}")
     if out.suffix != ".parquet":
         raise ValueError(f"--out {out}: the table is a .parquet file")
+    only_ours(out, scores.read, "a table of scores")
     videos = foreign(folder)
+    for sentence in left_aside(folder):
+        print(sentence)
     for sentence in prompts.unlike([path for path, _ in videos]):
         print(f"note: {sentence}")
     python = python or official.python()
@@ -82,6 +86,7 @@ def score(
         if path and file in used and set(file.dimensions) & set(dimensions):
             print(f"{Path(file.place).name}: {words}")
     table = scores.read(out)
+    table = table[table["entry"] == videos[0][1]["entry"]]
     for metric, part in table.groupby("metric", sort=False):
         mean = f"{part['value'].mean():.4f}" if part["value"].notna().any() else "–"
         print(f"{metric:<38} {mean}  n = {part['value'].notna().sum()} of {len(part)}")
@@ -115,7 +120,9 @@ def merge(boards: Positional[list[Path]], out: Path) -> int:
         out: The joined leaderboard.
     """
     from eval import leaderboard
+    from eval.files import only_ours
 
+    only_ours(out, leaderboard.read, "a leaderboard")
     leaderboard.write(leaderboard.merge({str(path): leaderboard.read(path) for path in boards}), out)
     return 0
 

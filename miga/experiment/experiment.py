@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from eval.benchmark import BENCHMARKS, Name, Prompt, Settings
 from eval.parsing import Strict, known, parse, read_yaml
+from miga.experiment.earlier import modern
 from miga.experiment.suite import RESERVED, Ablation, Entry, MethodFile, Suite
 
 
@@ -150,7 +151,7 @@ def load_experiment(suite: str, root: Path, limit: int | None = None) -> Experim
     path = Path(suite) if suite.endswith((".yaml", ".yml")) else folder / "suites" / f"{suite}.yaml"
     if path.parent == folder / "suites":
         known(path.stem, {file.stem for file in path.parent.glob("*.yaml")}, "suite")
-    loaded = parse(Suite, read_yaml(path), str(path))
+    loaded = parse(Suite, modern(read_yaml(path), str(path)), str(path))
     parts: dict[str, dict] = dict(entries={}, variants={}, ablations={})
     for name in loaded.files:
         known(name, {file.stem for file in (folder / "methods").glob("*.yaml")}, "method file")

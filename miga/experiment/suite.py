@@ -23,6 +23,9 @@ RESERVED = {
 }  # fmt: skip
 
 
+SEEDS = 2**63 - 1  # the largest that a table holds
+
+
 class Encoder(Strict):
     """How videos are written: H.264, 8 bit, 4:2:0."""
 
@@ -106,7 +109,7 @@ class Suite(Strict):
         description="file of numbers that a paper prints, by table; they stand beside ours; relative to the repository",
     )
     lengths: Lengths | None = Field(None, description="measure memory and time against length; default: do not")
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, le=SEEDS)]] = Field(min_length=1)
     frames: int = Field(ge=1, description="video frames of each video")
     shard: int = Field(16, ge=1, description="videos that one generation job makes with one loaded model")
     encoder: Encoder = Encoder()
@@ -123,6 +126,12 @@ class Suite(Strict):
     def _distinct_tables(self) -> Suite:
         if twice := [table for table, count in Counter(self.tables()).items() if count > 1]:
             raise ValueError(f"benchmarks: two of them make the table {twice[0]!r}, which is one file: choose one")
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Suite:
+        if twice := sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1}):
+            raise ValueError(f"seeds: {twice[0]} is there twice")
         return self
 
     def tables(self) -> list[str]:

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,9 @@ def verify(source: Source, folder: Path, files: dict[str, dict[str, Any]], recor
 
 def install(source: Source, partial: Path, target: Path, say: Callable[[str], None]) -> None:
     """Move a complete download into place; an original checkpoint is converted on the way and then removed."""
-    shutil.rmtree(target, ignore_errors=True)  # what is there is incomplete
+    if target.exists():
+        target.rename(aside := free_name(target))
+        say(f"{target} was not {source.label} as it is fetched: what stood there is now in {aside}")
     if source.original:
         from miga.models.convert import convert
 
@@ -162,6 +165,12 @@ def install(source: Source, partial: Path, target: Path, say: Callable[[str], No
     else:
         shutil.rmtree(partial / ".cache", ignore_errors=True)
         partial.rename(target)
+
+
+def free_name(path: Path) -> Path:
+    """A name beside `path` at which nothing stands."""
+    names = (path.with_name(f"{path.name}.before-{number}") for number in count(1))
+    return next(name for name in names if not name.exists())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ resumed ends with the same bits as one that was not.
 from __future__ import annotations
 
 import csv
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import torch
 from torch import nn
+
+from eval.files import replacing
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ def _save(folder: Path, network: nn.Module, averaged, optimizers, step: int, cur
         "curve": curve,
         "seconds": seconds,
     }
-    torch.save(state, folder / "checkpoint.tmp")
-    os.replace(folder / "checkpoint.tmp", folder / "checkpoint.pt")
+    with replacing(folder / "checkpoint.pt") as partial:
+        torch.save(state, partial)
     with open(folder / "loss.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("step", "loss", "seconds"))

@@ -20,9 +20,7 @@ def test_the_difference_of_the_differences():
                 rows.append(dict(base=base, entry=entry, prompt_id=str(prompt), seed=1, metric="motion",
                                  value=value, protocol="toy", suite="toy", version="1"))  # fmt: skip
     scores, facts = pd.DataFrame(rows), pd.DataFrame({"entry": ["a", "b"], "label": ["A", "B"]})
-    facts = pd.DataFrame([dict(entry=entry, label=entry) for entry in ("a", "b")])
-    scores, columns = pd.DataFrame(rows), [METRICS.get("motion")]
-    table = contrast("contrast", "", scores, facts, ("a", "b"), ("one", "two"), columns, resamples=200)
+    table = contrast("contrast", "", scores, facts, ("a", "b"), ("one", "two"), [METRICS.get("motion")], resamples=200)
     one, two, double = (row.cells["motion"].estimate for row in table.rows)
     assert double.mean == pytest.approx(one.mean - two.mean) == pytest.approx(0.15, abs=0.02)
     assert double.low < double.mean < double.high and double.certain  # the prompts' own spread of 1 has gone

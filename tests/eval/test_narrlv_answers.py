@@ -247,8 +247,8 @@ def suite_of_videos(root: Path, entries=("miga", "fifo_diffusion")) -> tuple[lis
         for place, one in enumerate(items.values()):
             path = root / "sprites" / "base" / entry / one.id / "seed-0.mp4"
             write_video(path, moving_square(12, step=2 - 2 * number, height=24 + 2 * place))
-            sidecar = {"suite": "sprites", "base": "base", "entry": entry, "method": entry, "label": entry.upper(),
-                       "seed": 0, "frames": 12, "control": False, "prompt_id": one.id}  # fmt: skip
+            sidecar = {"suite": "sprites", "base": "base", "entry": entry, "method": entry, "seed": 0,
+                       "frames": 12, "control": False, "prompt_id": one.id}  # fmt: skip
             path.with_suffix(".json").write_text(json.dumps(sidecar))
             paths.append(path)
     return paths, items
@@ -270,7 +270,11 @@ def test_from_videos_to_table_2(tmp_path):
     one = table[table["prompt_id"].str.contains("tna_1") & (table["metric"] == "R_coh")]
     assert one["value"].isna().all() and set(one["reason"]) == {"one atom: nothing turns into anything"}
 
-    facts = records.collect(path.with_suffix(".json") for path in paths)
+    sidecars, labels = (
+        [path.with_suffix(".json") for path in paths],
+        {name: name.upper() for name in ("fifo_diffusion", "miga")},
+    )
+    facts = records.collect(sidecars, labels)
     paper = {("base", "miga"): {"tna2_scene_attribute": 63.0, "tna2_target_action": 70.0}}
     made = table2(table, facts, paper=paper, resamples=200)
     assert [column.name for column in made.columns] == [

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval import scores, track
+from eval import records, scores, track
 
 NAMES = [
     "sprites", "my+suite", "my suite", "a.b.c", "-dash", "..", "suite.", "20251126101530123456", "٣٤٥", "caf\u00e9",
@@ -55,9 +55,10 @@ def test_a_suite_of_that_name_is_published(tmp_path, monkeypatch, name):
     pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     (tmp_path / name / "leaderboard").mkdir(parents=True)
-    row = dict(zip(scores.IDENTITY, (name, "b", "direct", "direct", "Direct", "p", 1), strict=True))
+    row = dict(zip(scores.IDENTITY, (name, "b", "direct", "direct", "p", 1), strict=True))
     row |= dict(frames=4, metric="motion", protocol="p", version="1", value=0.1, reason=None, series=None)
     scores.write(pd.DataFrame([row], columns=list(scores.COLUMNS)), tmp_path / name / "scores.parquet")
+    records.write(records.collect([]), tmp_path / name / "videos.parquet")
     status = track.publish(tmp_path / name, "offline")
     assert status["state"] == "published", status
     assert json.loads((tmp_path / name / "wandb/status.json").read_text())["state"] == "published"

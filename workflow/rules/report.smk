@@ -43,7 +43,7 @@ rule page:
         manifest=rules.manifest.output[0],
         videos=rules.videos.output[0],
         template=[
-            str(path.relative_to(ROOT))
+            os.path.relpath(path)
             for path in sorted((ROOT / "eval" / "report").glob("*.*"))
         ],
     output:

@@ -52,7 +52,7 @@ def test_the_subject_of_the_picture_stays(picture, scene, tmp_path, model, metho
     given = start.frames_of(picture, models.load(model))[0].float()
     assert (frames[0].float() - given).abs().mean() < 15
     sidecar = json.loads(out.with_suffix(".json").read_text())
-    assert sidecar["start"] == "start.png" and sidecar["request"]["start_sha256"] == start.identity(picture)
+    assert sidecar["start"] == "start.png" and sidecar["start_sha256"] == start.identity(picture)
 
 
 def test_a_video_goes_on_from_the_end_of_another(tmp_path, scene):

@@ -230,7 +230,7 @@ def test_wrong_wan_folders_are_one_sentence(wan_folder, tmp_path):
     text.write_bytes(content[:1000])
     refuses(f"{text.name} is cut short")
     text.unlink()
-    refuses(f"{text.name} is missing: expected Wan2.1's UMT5 encoder")
+    refuses(f"{text.name} is missing: expected the UMT5 encoder")
     text.write_bytes((folder / "Wan2.1_VAE.pth").read_bytes())
     refuses(f"{text.name} is not what a UMT5EncoderModel")
     (folder / "config.json").write_text(json.dumps(dict(model_type="i2v")))
