@@ -122,3 +122,13 @@ def test_many_findings_of_a_kind_are_one_group_with_the_first_three():
     first, second = quality.groups([*many, other])
     assert (first.severity, first.check, first.count) == ("warning", "controls", 46) and first.first == tuple(many[:3])
     assert second.count == 1 and second.first == (other,)
+
+
+def test_a_metric_that_a_control_is_too_short_for_is_no_fault_of_the_run(run):
+    scores, facts = run
+    rows = (scores["entry"] == "static") & (scores["metric"] == "drift")
+    scores.loc[rows, ["value", "reason"]] = [None, "16 frames: too few"]
+    (finding,) = found(scores, facts, "missing values")
+    assert finding.severity == "note"
+    scores.loc[rows, "frames"] = 0  # files that cannot be read
+    assert found(scores, facts, "missing values")[0].severity == "error"
