@@ -30,9 +30,11 @@ def load():
         name, line = choose_suite(settings.suite)
         experiment = load_experiment(name, ROOT, settings.limit)
         if workflow.is_main_process:
-            from miga.experiment.check import check
+            from miga.experiment.check import check, told
 
             check(experiment)
+            for sentence in told(experiment):
+                print(sentence, file=sys.stderr)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
     if workflow.is_main_process:
@@ -51,6 +53,7 @@ def either(names):
 METHODS = Registry("miga.methods", "method")
 CONFIG, EXPERIMENT = load()
 ROWS = EXPERIMENT.rows()
+MADE = EXPERIMENT.made()
 EVERY_ROW = EXPERIMENT.rows_of_all()
 SUITE = EXPERIMENT.suite
 GPU = 1 if cuda() else 0
@@ -86,13 +89,24 @@ def prompts_of(entry, benchmark):
 def named(*entries):
     """What tables call entries by: the label that they are given and their method, whose card has another."""
     return {
-        entry: ROWS[entry].model_dump(include={"label", "method"}) for entry in entries
+        entry: (
+            MADE[entry].model_dump(include={"label", "method"})
+            if entry in MADE
+            else {"label": ROWS[entry].titled(entry)}
+        )
+        for entry in entries
     }
 
 
 def cards_of(*entries):
     """Modules with the cards of the methods of entries."""
-    return {METHODS.module(ROWS[entry].method) for entry in entries}
+    return {METHODS.module(MADE[entry].method) for entry in entries if entry in MADE}
+
+
+def files_of(entry, shard):
+    """The given videos of a shard, in its order."""
+    files = EXPERIMENT.given[entry].files
+    return [str(files[id, seed]) for id, _, seed in shards_of(entry)[shard]]
 
 
 def shards_of(entry):
