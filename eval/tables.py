@@ -424,10 +424,8 @@ def legend(table: Table) -> str:
     if any(row.port for row in table.rows):
         parts.append("†: our port to this base model, which the method's own paper does not have.")
     if any(row.origin for row in table.rows):
-        parts.append(
-            "trained, external: videos that others made, with a model trained for it or in ways unknown to us; they "
-            "take no part in what is bold."
-        )
+        words = "trained, external: videos that others made, with a model trained for it or in ways unknown to us"
+        parts.append(words + ("." if table.words[1:2] == ("Difference",) else "; they are never bold."))
     return " ".join(parts)
 
 
