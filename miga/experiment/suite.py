@@ -148,6 +148,7 @@ class Suite(Strict):
     lengths: Lengths | None = Field(None, description="measure memory and time against length; default: do not")
     seeds: list[Annotated[int, Field(ge=0, le=SEEDS)]] = Field(min_length=1)
     frames: int = Field(ge=1, description="video frames of each video")
+    smaller: Name | None = Field(None, description="a smaller suite, which the first line of a run names")
     shard: int = Field(16, ge=1, description="videos that one generation job makes with one loaded model")
     encoder: Encoder = Encoder()
 

@@ -18,6 +18,7 @@ from miga.experiment.digest import (
     texts_digest,
 )
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
+from miga.experiment.lease import gpus
 from miga.experiment.suite import Config
 
 ROOT = Path(workflow.basedir)
@@ -221,3 +222,44 @@ def finished():
         for path in everything()
         if Path(path).parent.name in ("tables", "plots", "leaderboard")
     ]
+
+
+def parts():
+    """What the generation jobs of this run are to make, by entry and base model."""
+    from miga.experiment.plan import Passes, pace_of
+    from miga.experiment.progress import Part, missing
+    from eval import records
+
+    wanted = {}
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "generate":
+            which = (job.wildcards.base, job.wildcards.entry)
+            asked = dict(code=job.params.code, frames_asked=job.params.frames)
+            found = missing(Path(OUT), *which, job.params.videos, **asked)
+            wanted.setdefault(which, []).extend(found)
+    passes, seen = (
+        Passes(EXPERIMENT, Path(OUT, "passes.json")),
+        records.found(OUT) if wanted else None,
+    )
+    for (base, entry), videos in wanted.items():
+        chosen = SUITE.bases[base]
+        yield Part(
+            frames=chosen.frames or SUITE.frames,
+            passes=passes[base, entry],
+            pace=pace_of(chosen, base, seen)[0],
+            videos=videos,
+        )
+
+
+def announce():
+    """Before the first job: what this run is to make, for who started it and for all who look on."""
+    from snakemake.logging import logger
+    from miga.experiment.progress import Progress, begin
+
+    asked = sum(
+        len(EXPERIMENT.bases_of(entry)) * len(EXPERIMENT.videos_of(entry))
+        for entry in EVERY_ROW
+    )
+    devices = len(gpus()) or 1 if workflow.local_exec else workflow.nodes
+    run = begin(EXPERIMENT.name, Path(OUT), parts(), asked, devices, SUITE.smaller)
+    logger.info(run.sentence(), extra=dict(progress=Progress(run, Path(OUT))))
