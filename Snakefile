@@ -23,6 +23,10 @@ wildcard_constraints:
     frames=r"\d+",
 
 
+onstart:
+    announce()
+
+
 rule all:
     default_target: True
     input:

@@ -18,6 +18,7 @@ from miga.experiment.digest import (
     texts_digest,
 )
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
+from miga.experiment.lease import gpus
 from miga.experiment.suite import Config
 
 ROOT = Path(workflow.basedir)
@@ -30,9 +31,11 @@ def load():
         name, line = choose_suite(settings.suite)
         experiment = load_experiment(name, ROOT, settings.limit)
         if workflow.is_main_process:
-            from miga.experiment.check import check
+            from miga.experiment.check import check, told
 
             check(experiment)
+            for sentence in told(experiment):
+                print(sentence, file=sys.stderr)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
     if workflow.is_main_process:
@@ -51,6 +54,7 @@ def either(names):
 METHODS = Registry("miga.methods", "method")
 CONFIG, EXPERIMENT = load()
 ROWS = EXPERIMENT.rows()
+MADE = EXPERIMENT.made()
 EVERY_ROW = EXPERIMENT.rows_of_all()
 SUITE = EXPERIMENT.suite
 GPU = 1 if cuda() else 0
@@ -86,13 +90,24 @@ def prompts_of(entry, benchmark):
 def named(*entries):
     """What tables call entries by: the label that they are given and their method, whose card has another."""
     return {
-        entry: ROWS[entry].model_dump(include={"label", "method"}) for entry in entries
+        entry: (
+            MADE[entry].model_dump(include={"label", "method"})
+            if entry in MADE
+            else {"label": ROWS[entry].titled(entry)}
+        )
+        for entry in entries
     }
 
 
 def cards_of(*entries):
     """Modules with the cards of the methods of entries."""
-    return {METHODS.module(ROWS[entry].method) for entry in entries}
+    return {METHODS.module(MADE[entry].method) for entry in entries if entry in MADE}
+
+
+def files_of(entry, shard):
+    """The given videos of a shard, in its order."""
+    files = EXPERIMENT.given[entry].files
+    return [str(files[id, seed]) for id, _, seed in shards_of(entry)[shard]]
 
 
 def shards_of(entry):
@@ -207,3 +222,44 @@ def finished():
         for path in everything()
         if Path(path).parent.name in ("tables", "plots", "leaderboard")
     ]
+
+
+def parts():
+    """What the generation jobs of this run are to make, by entry and base model."""
+    from miga.experiment.plan import Passes, pace_of
+    from miga.experiment.progress import Part, missing
+    from eval import records
+
+    wanted = {}
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "generate":
+            which = (job.wildcards.base, job.wildcards.entry)
+            asked = dict(code=job.params.code, frames_asked=job.params.frames)
+            found = missing(Path(OUT), *which, job.params.videos, **asked)
+            wanted.setdefault(which, []).extend(found)
+    passes, seen = (
+        Passes(EXPERIMENT, Path(OUT, "passes.json")),
+        records.found(OUT) if wanted else None,
+    )
+    for (base, entry), videos in wanted.items():
+        chosen = SUITE.bases[base]
+        yield Part(
+            frames=chosen.frames or SUITE.frames,
+            passes=passes[base, entry],
+            pace=pace_of(chosen, base, seen)[0],
+            videos=videos,
+        )
+
+
+def announce():
+    """Before the first job: what this run is to make, for who started it and for all who look on."""
+    from snakemake.logging import logger
+    from miga.experiment.progress import Progress, begin
+
+    asked = sum(
+        len(EXPERIMENT.bases_of(entry)) * len(EXPERIMENT.videos_of(entry))
+        for entry in EVERY_ROW
+    )
+    devices = len(gpus()) or 1 if workflow.local_exec else workflow.nodes
+    run = begin(EXPERIMENT.name, Path(OUT), parts(), asked, devices, SUITE.smaller)
+    logger.info(run.sentence(), extra=dict(progress=Progress(run, Path(OUT))))
