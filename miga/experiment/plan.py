@@ -113,6 +113,8 @@ def plan(
         ablations: Those that are part of the suite, all that its methods have, or none.
         results: Where finished videos are looked for.
     """
+    if seconds_per_call is not None and not 0 < seconds_per_call < math.inf:
+        raise ValueError(f"--seconds-per-call {seconds_per_call:g}: give a positive number")
     name, line = choose_suite(suite)
     experiment = load_experiment(name, ROOT)
     print(line)
