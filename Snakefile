@@ -27,6 +27,24 @@ onstart:
     announce()
 
 
+# What takes seconds is not worth a job of a cluster.
+localrules:
+    all,
+    fetch,
+    prompts,
+    videos,
+    scores,
+    tables,
+    plots,
+    ablation,
+    lengths,
+    leaderboard,
+    quality,
+    manifest,
+    page,
+    publish,
+
+
 rule all:
     default_target: True
     input:

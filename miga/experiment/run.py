@@ -15,7 +15,9 @@ from miga.experiment import start, video
 from miga.experiment.frames import frames_of
 from miga.experiment.job import Job, request
 from miga.experiment.measure import PeakMemory
-from miga.experiment.spool import Spool
+from miga.experiment.spool import Spool, forget
+
+CHECKPOINT_SECONDS = 300  # of work that a shard which is ended may lose
 
 
 def is_done(job: Job, model: BaseModel) -> bool:
@@ -34,13 +36,15 @@ def generate(
     progress: Callable[[int], None] = lambda frames: None,
     stop: Callable[[], bool] = lambda: False,
     checkpoint_every: int | None = None,
+    checkpoint_seconds: float = 0.0,
 ) -> dict[str, Any]:
     """Make one video and its sidecar; returns the sidecar. `texts` are the job's prompts, encoded.
 
     Video and sidecar appear under their names, one right after the other, when both are whole and the video has been
     read back; until then those that were there before stay. `progress` is told of new frames as
     they are written; where `stop` says so, the video ends there, properly closed. With `checkpoint_every` frames
-    between checkpoints, a run that was killed resumes when it is asked for the same video again.
+    between checkpoints, and so many seconds at least, a run that was killed resumes when it is asked for the same video
+    again.
     """
     method, config = job.configured
     method.check(model, texts, None if job.frames is None else model.latent_frames(job.frames))
@@ -49,7 +53,9 @@ def generate(
         model = model.with_start(start.latents_of(job.start, model))
     trace, memory, calls, began = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
     with replacing(job.sidecar) as sidecar, video.VideoWriter(job.video, model.fps, job.encoder) as writer:
-        spool = Spool(job.video, asked, checkpoint_every, model.device) if checkpoint_every else None
+        spool = None
+        if checkpoint_every:
+            spool = Spool(job.video, asked, checkpoint_every, model.device, checkpoint_seconds)
         for frames in frames_of(model, method, config, texts, job.frames, job.seed, trace, spool):
             writer.push(frames)
             progress(len(frames))
@@ -92,12 +98,14 @@ def generate(
 def run_shard(
     jobs: Sequence[Job], model: BaseModel, texts: dict[str, Text], log: Callable[[str], None] = print
 ) -> None:
-    """Make the videos of a shard that are not done yet. `texts` by prompt id. What is finished survives a failure."""
+    """Make the videos of a shard that are not done yet. `texts` by prompt id. What is finished survives a failure, and
+    of a video in flight what is older than `CHECKPOINT_SECONDS`."""
     for number, job in enumerate(jobs, 1):
         if is_done(job, model):
             log(f"{number}/{len(jobs)} {job.video}: is there")
             continue
         if cut := texts[job.prompt_id].cut:
             log(f"{number}/{len(jobs)} {job.video}: note: {cut}")
-        facts = generate(job, model, [texts[job.prompt_id]])
+        forget(job.video, request(job, model))
+        facts = generate(job, model, [texts[job.prompt_id]], checkpoint_every=1, checkpoint_seconds=CHECKPOINT_SECONDS)
         log(f"{number}/{len(jobs)} {job.video}: {facts['wall_seconds']:.1f} s, {facts['model_calls']} model calls")

@@ -14,13 +14,14 @@ rule generate:
         "../../environment.yml"
     resources:
         gpu=GPU,
-        mem_mb=1500,
+        mem_mb=memory_of,
+        runtime=minutes_of,
     params:
         base=lambda wildcards: model_of(wildcards.base),
         entry=lambda wildcards: ROWS[wildcards.entry].model_dump(
             include={"method", "params"}
         ),
-        videos=lambda wildcards: shards_of(wildcards.entry)[wildcards.shard],
+        videos=videos_of,
         frames=lambda wildcards: SUITE.bases[wildcards.base].frames or SUITE.frames,
         encoder=SUITE.encoder.model_dump(),
         suite=EXPERIMENT.name,
@@ -32,7 +33,7 @@ rule generate:
 # All that is published of the sidecars, read once; labels join here.
 rule videos:
     input:
-        manifests_of(*EVERY_ROW),
+        lambda wildcards: manifests_of(*EVERY_ROW),
     output:
         f"{OUT}/videos.parquet",
     log:
