@@ -32,6 +32,7 @@ localrules:
     all,
     fetch,
     prompts,
+    take,
     videos,
     scores,
     tables,

@@ -23,13 +23,12 @@ from miga.engine.method import Method, MethodConfig
 from miga.engine.noise import KeyedNoise
 from miga.engine.solvers import DDIM, FlowUniPC
 from miga.engine.trace import Trace
+from miga.experiment.check import known_as, told
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import Experiment, choose_suite, load_experiment
 from miga.experiment.job import configure
 from miga.experiment.suite import Base
 from miga.models import registry
-from miga.models.folders import spec_of
-from miga.models.weights import read_index
 
 BITS_PER_PIXEL = {10: 0.35, 17: 0.15}  # of H.264, by crf; generous
 
@@ -125,7 +124,7 @@ def plan(
     for base, chosen in experiment.suite.bases.items():
         spec, _ = known_as(chosen)
         pace, source = pace_of(chosen, base, seen) if seconds_per_call is None else (seconds_per_call, "given")
-        for entry in (entry for entry in entries if base in experiment.bases_of(entry)):
+        for entry in (entry for entry in entries if base in experiment.bases_of(entry) and entry in experiment.made()):
             videos = len(experiment.videos_of(entry))
             passes, disk = cost(experiment, base, entry)
             hours = [count * videos * pace / 3600 if pace else math.nan for count in passes]
@@ -133,16 +132,10 @@ def plan(
             total_hours, total_disk = [*map(sum, zip(total_hours, hours, strict=True))], total_disk + disk * videos
         print(f"{base}: {f'{pace:.3g} s per pass ({source})' if pace else 'give --seconds-per-call'}, "
               f"weights {spec.gigabytes:g} GB")  # fmt: skip
+    for line in told(experiment):
+        print(line)
     print("from a to b: without searches of self-reflection, and with a search whenever it judges")
     print(f"in all {span(total_hours, 1)} hours of generation on one device, {total_disk:,.1f} GB of videos")
-
-
-def known_as(base: Base) -> tuple[registry.Spec, dict]:
-    """The registered model that a base is run like, and all options that are set for it."""
-    if not Path(base.model).is_dir():
-        return registry.get(base.model), base.params
-    options = read_index(Path(base.model)).get("_miga", {}).get("options", {})
-    return spec_of(Path(base.model)), options | base.params
 
 
 def span(ends: Sequence[float], digits: int) -> str:

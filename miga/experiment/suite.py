@@ -19,7 +19,7 @@ from eval.parsing import Strict, parse
 
 RESERVED = {
     "all", "prompts", "encode", "generate", "score", "scores", "tables", "plots", "publish", "length", "lengths",
-    "fetch", "ablation", "leaderboard", "quality", "manifest", "page",
+    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "take",
 }  # fmt: skip
 
 
@@ -44,6 +44,32 @@ class Entry(Strict):
     bases: list[str] | None = Field(None, description="only these base models; default: all that the method runs on")
 
 
+class Given(Strict):
+    """One row of a table: videos that somebody else made, of a trained or a closed model, under a name of its own."""
+
+    videos: str = Field(
+        description="folder with `<prompt id>.mp4`, `<prompt>-<i>.mp4` or `<prompt id>/*.mp4`, or a CSV file with the "
+        "columns file and prompt_id or prompt; relative to the repository"
+    )
+    label: str | None = Field(None, description="how tables and plots call it; default: its name")
+    trained: bool = Field(False, description="whether its model was trained for long videos; the mark of its rows")
+    licence: str | None = Field(None, description="of the videos; unknown where it is not said")
+    source: str | None = Field(None, description="where they come from, such as a URL")
+    differs: list[Literal["frames", "fps", "size"]] = Field(
+        [], description="in what the videos may differ from those of the suite, which is an error elsewhere"
+    )
+    bases: list[str] | None = Field(None, description="base models beside whose rows it stands; default: all")
+
+    @property
+    def origin(self) -> str:
+        """The mark of its rows."""
+        return "trained" if self.trained else "external"
+
+    def titled(self, name: str) -> str:
+        """What tables call it, its mark included."""
+        return f"{self.label or name} ({self.origin})"
+
+
 class Ablation(Strict):
     """Entries that differ in one respect, in the order of their table."""
 
@@ -57,11 +83,22 @@ class Ablation(Strict):
 
 
 class MethodFile(Strict):
-    """A file of `config/methods/`: entries that belong together and their ablations."""
+    """A file of `config/methods/`, or of `<suite>.videos/`: entries that belong together and their ablations."""
 
-    entries: dict[Name, Entry] = Field(description="rows of the main tables")
+    entries: dict[Name, Entry | Given] = Field(description="rows of the main tables")
     variants: dict[Name, Entry] = Field({}, description="entries that only ablations show")
     ablations: dict[Name, Ablation] = {}
+
+    @field_validator("entries", mode="before")
+    @classmethod
+    def _kinds(cls, said: Any) -> Any:
+        """What has videos is given, what has none is to be made."""
+        if not isinstance(said, dict):
+            return said
+        return {
+            name: parse(Given if "videos" in data else Entry, data, str(name)) if isinstance(data, dict) else data
+            for name, data in said.items()
+        }
 
 
 class Base(Strict):

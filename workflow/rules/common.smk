@@ -32,9 +32,11 @@ def load():
         name, line = choose_suite(settings.suite)
         experiment = load_experiment(name, ROOT, settings.limit)
         if workflow.is_main_process:
-            from miga.experiment.check import check
+            from miga.experiment.check import check, told
 
             check(experiment)
+            for sentence in told(experiment):
+                print(sentence, file=sys.stderr)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
     if workflow.is_main_process:
@@ -53,6 +55,7 @@ def either(names):
 METHODS = Registry("miga.methods", "method")
 CONFIG, EXPERIMENT = load()
 ROWS = EXPERIMENT.rows()
+MADE = EXPERIMENT.made()
 EVERY_ROW = EXPERIMENT.rows_of_all()
 SUITE = EXPERIMENT.suite
 # This machine's, or one of the nodes' that jobs are sent to.
@@ -90,24 +93,37 @@ def prompts_of(entry, benchmark):
 def named(*entries):
     """What tables call entries by: the label that they are given and their method, whose card has another."""
     return {
-        entry: ROWS[entry].model_dump(include={"label", "method"}) for entry in entries
+        entry: (
+            MADE[entry].model_dump(include={"label", "method"})
+            if entry in MADE
+            else {"label": ROWS[entry].titled(entry)}
+        )
+        for entry in entries
     }
 
 
 def cards_of(*entries):
     """Modules with the cards of the methods of entries."""
-    return {METHODS.module(ROWS[entry].method) for entry in entries}
+    return {METHODS.module(MADE[entry].method) for entry in entries if entry in MADE}
 
 
 def shards_of(base, entry):
     """Name -> videos of an entry on a base model that one job makes."""
-    size = CONFIG.shard or PASSES.videos_of_a_job(base, entry, CONFIG.shard_hours)
+    size = CONFIG.shard
+    if size is None and entry in MADE:
+        size = PASSES.videos_of_a_job(base, entry, CONFIG.shard_hours)
     return EXPERIMENT.shards_of(entry, size)
 
 
 def videos_of(wildcards):
-    """The videos of a generation job."""
+    """The videos of a shard."""
     return shards_of(wildcards.base, wildcards.entry)[wildcards.shard]
+
+
+def files_of(wildcards):
+    """The given videos of a shard, in its order."""
+    files = EXPERIMENT.given[wildcards.entry].files
+    return [str(files[id, seed]) for id, _, seed in videos_of(wildcards)]
 
 
 def minutes_of(wildcards, attempt):

@@ -10,6 +10,8 @@ rule generate:
         f"{OUT}/logs/{{base}}/{{entry}}/generate-{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/{{base}}/{{entry}}/generate-{{shard}}.tsv"
+    wildcard_constraints:
+        entry=either(MADE),
     conda:
         "../../environment.yml"
     resources:
@@ -28,6 +30,27 @@ rule generate:
         code=generation_digest,
     script:
         "../scripts/generate.py"
+
+
+# Videos that others made are copied, and get a sidecar of what is known of them.
+rule take:
+    input:
+        files_of,
+    output:
+        f"{OUT}/{{base}}/{{entry}}/shard-{{shard}}.json",
+    log:
+        f"{OUT}/logs/{{base}}/{{entry}}/take-{{shard}}.log",
+    wildcard_constraints:
+        entry=either(ROWS.keys() - MADE.keys()),
+    conda:
+        "../../environment.yml"
+    params:
+        entry=lambda wildcards: ROWS[wildcards.entry].model_dump(exclude={"label"}),
+        videos=videos_of,
+        suite=EXPERIMENT.name,
+        code=code_digest("miga.experiment.given"),
+    script:
+        "../scripts/take.py"
 
 
 # All that is published of the sidecars, read once; labels join here.
