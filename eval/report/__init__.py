@@ -1,6 +1,7 @@
 """The report: one static page per suite that opens from the file system, without a network.
 
-    results/<suite>/report/index.html   what was found, videos side by side, charts, tables, figures, a blind vote
+    results/<suite>/report/index.html    what was found, videos side by side, charts, tables, figures, a blind vote
+    results/<suite>/report/summary.txt   its gist, for a terminal
 
 The page holds its styles, its scripts and its data; figures and videos are the suite's own files, by relative paths.
 """
@@ -21,6 +22,7 @@ from eval import records
 from eval.files import write_text
 from eval.metric import known_card
 from eval.report import findings
+from eval.report.gist import gist
 from eval.scores import read
 from eval.tables import number
 
@@ -64,7 +66,7 @@ def write(
     found = found_in(tables)
     shown = gallery(records.read(suite / "videos.parquet"), scores, entries)
     shown.sort(key=lambda video: video["label"] != findings.reference(found[1]))  # what a suite is about stands first
-    manifest = _json(suite / "manifest.json")
+    quality, manifest = (_json(suite / f"{name}.json") for name in ("quality", "manifest"))
     page = (
         _environment()
         .get_template("page.html")
@@ -76,7 +78,7 @@ def write(
             scripts=[(FOLDER / name).read_text() for name in SCRIPTS],
             found=findings.sentences(*found),
             basis=findings.basis(found[0]),
-            quality=_json(suite / "quality.json"),
+            quality=quality,
             tables=tables,
             charts=list(charts(tables)),
             plots=plots,
@@ -88,6 +90,7 @@ def write(
         )
     )
     write_text(path, page)
+    write_text(path.with_name("summary.txt"), gist(title, len(shown), *found, list(LONG), quality))
     return path
 
 
