@@ -80,7 +80,7 @@ def write(
             basis=findings.basis(found[0]),
             quality=quality,
             tables=tables,
-            charts=list(charts(tables)),
+            charts=list(charts(tables, findings.reference(found[1]))),
             plots=plots,
             tabs=list(_tabs(tables, plots, bool(shown), bool(manifest))),
             metrics=_shown_metrics(scores),
@@ -105,17 +105,17 @@ def found_in(tables: Sequence[findings.Data]) -> tuple[findings.Data, findings.D
     return tables[0], next((table for table in tables if table["name"] == "differences"), None)
 
 
-def charts(tables: Sequence[findings.Data]) -> Iterator[dict[str, Any]]:
+def charts(tables: Sequence[findings.Data], reference: str | None = None) -> Iterator[dict[str, Any]]:
     """A chart per metric of LONG that a table has, and base model: a line per entry, places in percent of the scale."""
     for name in LONG:
         for table in tables:
             column = next((column for column in table["columns"] if column["name"] == name), None)
             if column is not None and table["words"][1:] == ["Method"]:
-                yield from _charts(table, column)
+                yield from _charts(table, column, reference)
                 break
 
 
-def _charts(table: findings.Data, column: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _charts(table: findings.Data, column: dict[str, Any], reference: str | None) -> Iterator[dict[str, Any]]:
     measured = [(row, row["cells"][column["name"]]) for row in table["rows"]]
     measured = [(row, cell) for row, cell in measured if cell["mean"] is not None]
     ends = [end for _, cell in measured for end in (cell["mean"], cell["low"], cell["high"]) if end is not None]
@@ -131,7 +131,7 @@ def _charts(table: findings.Data, column: dict[str, Any]) -> Iterator[dict[str, 
             "lines": [
                 {
                     "name": row["words"][1],
-                    "control": row["control"],
+                    "kind": "control" if row["control"] else "reference" if row["words"][1] == reference else "",
                     "at": place(cell["mean"]),
                     "bar": cell["low"] is not None
                     and (place(cell["low"]), round(place(cell["high"]) - place(cell["low"]), 2)),
