@@ -7,8 +7,6 @@ searches depends on what it sees: the plan says what a video costs without any s
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,14 +18,13 @@ from torch import Tensor, nn
 from tyro.conf import Positional
 
 from eval import records
-from eval.files import write_json
 from miga.engine.base_model import BaseModel, Decoder, Text
-from miga.engine.method import METHODS, Method, MethodConfig
+from miga.engine.method import Method, MethodConfig
 from miga.engine.noise import KeyedNoise
 from miga.engine.solvers import DDIM, FlowUniPC
 from miga.engine.trace import Trace
 from miga.experiment.check import known_as, told
-from miga.experiment.digest import ROOT, frames_digest
+from miga.experiment.digest import ROOT
 from miga.experiment.experiment import Experiment, choose_suite, load_experiment
 from miga.experiment.job import configure
 from miga.experiment.suite import Base
@@ -181,34 +178,3 @@ def pace_of(chosen: Base, base: str, seen: pd.DataFrame) -> tuple[float | None, 
     if calls := own["model_calls"].sum():
         return own["wall_seconds"].sum() / calls, "measured"
     return chosen.seconds_per_call, "the suite's"
-
-
-class Passes:
-    """Passes of each entry on each base model, by `(base, entry)`, counted once and kept in a file.
-
-    Counting takes a second or so each, and every job of a run asks. What is kept counts as long as the method, its
-    parameters, the base model and the length are the same.
-    """
-
-    def __init__(self, experiment: Experiment, file: Path) -> None:
-        self.experiment, self.file = experiment, file
-        try:
-            self.kept = json.loads(file.read_text())
-        except (OSError, ValueError):
-            self.kept = {}
-
-    def __getitem__(self, which: tuple[str, str]) -> list[float]:
-        base, entry = which
-        key = self.key(base, entry)
-        if key not in self.kept:
-            self.kept[key] = cost(self.experiment, base, entry)[0]
-            write_json(self.file, self.kept)
-        return self.kept[key]
-
-    def key(self, base: str, entry: str) -> str:
-        """The entry on the base model, and a digest of all that its passes depend on."""
-        chosen, row = self.experiment.suite.bases[base], self.experiment.rows()[entry]
-        code = frames_digest(METHODS.module(row.method), "miga.experiment.plan")
-        asked = [row.method, row.params, chosen.model, chosen.params, chosen.frames or self.experiment.suite.frames]
-        digest = hashlib.sha256(json.dumps([*asked, code], sort_keys=True, default=str).encode())
-        return f"{base}/{entry} {digest.hexdigest()[:16]}"
