@@ -26,8 +26,8 @@ from miga.engine.method import METHODS, Method, MethodConfig
 from miga.engine.noise import KeyedNoise
 from miga.engine.solvers import DDIM, FlowUniPC
 from miga.engine.trace import Trace
-from miga.experiment.digest import ROOT, frames_digest
-from miga.experiment.experiment import Experiment, choose_suite, load_experiment
+from miga.experiment.digest import frames_digest
+from miga.experiment.experiment import Experiment, choose_suite, home, load_experiment
 from miga.experiment.job import configure
 from miga.experiment.suite import Base
 from miga.models import registry
@@ -115,7 +115,7 @@ def plan(
         results: Where finished videos are looked for.
     """
     name, line = choose_suite(suite)
-    experiment = load_experiment(name, ROOT)
+    experiment = load_experiment(name, home())
     print(line)
     entries = {
         "suite": experiment.rows_of_all(),
