@@ -7,8 +7,6 @@ searches depends on what it sees: the plan says what a video costs without any s
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,19 +18,16 @@ from torch import Tensor, nn
 from tyro.conf import Positional
 
 from eval import records
-from eval.files import write_json
 from miga.engine.base_model import BaseModel, Decoder, Text
-from miga.engine.method import METHODS, Method, MethodConfig
+from miga.engine.method import Method, MethodConfig
 from miga.engine.noise import KeyedNoise
 from miga.engine.solvers import DDIM, FlowUniPC
 from miga.engine.trace import Trace
-from miga.experiment.digest import frames_digest
+from miga.experiment.check import known_as, told
 from miga.experiment.experiment import Experiment, choose_suite, home, load_experiment
 from miga.experiment.job import configure
 from miga.experiment.suite import Base
 from miga.models import registry
-from miga.models.folders import spec_of
-from miga.models.weights import read_index
 
 BITS_PER_PIXEL = {10: 0.35, 17: 0.15}  # of H.264, by crf; generous
 
@@ -128,7 +123,7 @@ def plan(
     for base, chosen in experiment.suite.bases.items():
         spec, _ = known_as(chosen)
         pace, source = pace_of(chosen, base, seen) if seconds_per_call is None else (seconds_per_call, "given")
-        for entry in (entry for entry in entries if base in experiment.bases_of(entry)):
+        for entry in (entry for entry in entries if base in experiment.bases_of(entry) and entry in experiment.made()):
             videos = len(experiment.videos_of(entry))
             passes, disk = cost(experiment, base, entry)
             hours = [count * videos * pace / 3600 if pace else math.nan for count in passes]
@@ -136,16 +131,10 @@ def plan(
             total_hours, total_disk = [*map(sum, zip(total_hours, hours, strict=True))], total_disk + disk * videos
         print(f"{base}: {f'{pace:.3g} s per pass ({source})' if pace else 'give --seconds-per-call'}, "
               f"weights {spec.gigabytes:g} GB")  # fmt: skip
+    for line in told(experiment):
+        print(line)
     print("from a to b: without searches of self-reflection, and with a search whenever it judges")
     print(f"in all {span(total_hours, 1)} hours of generation on one device, {total_disk:,.1f} GB of videos")
-
-
-def known_as(base: Base) -> tuple[registry.Spec, dict]:
-    """The registered model that a base is run like, and all options that are set for it."""
-    if not Path(base.model).is_dir():
-        return registry.get(base.model), base.params
-    options = read_index(Path(base.model)).get("_miga", {}).get("options", {})
-    return spec_of(Path(base.model)), options | base.params
 
 
 def span(ends: Sequence[float], digits: int) -> str:
@@ -188,34 +177,3 @@ def pace_of(chosen: Base, base: str, seen: pd.DataFrame) -> tuple[float | None, 
     if calls := own["model_calls"].sum():
         return own["wall_seconds"].sum() / calls, "measured"
     return chosen.seconds_per_call, "the suite's"
-
-
-class Passes:
-    """Passes of each entry on each base model, by `(base, entry)`, counted once and kept in a file.
-
-    Counting takes a second or so each, and every job of a run asks. What is kept counts as long as the method, its
-    parameters, the base model and the length are the same.
-    """
-
-    def __init__(self, experiment: Experiment, file: Path) -> None:
-        self.experiment, self.file = experiment, file
-        try:
-            self.kept = json.loads(file.read_text())
-        except (OSError, ValueError):
-            self.kept = {}
-
-    def __getitem__(self, which: tuple[str, str]) -> list[float]:
-        base, entry = which
-        key = self.key(base, entry)
-        if key not in self.kept:
-            self.kept[key] = cost(self.experiment, base, entry)[0]
-            write_json(self.file, self.kept)
-        return self.kept[key]
-
-    def key(self, base: str, entry: str) -> str:
-        """The entry on the base model, and a digest of all that its passes depend on."""
-        chosen, row = self.experiment.suite.bases[base], self.experiment.rows()[entry]
-        code = frames_digest(METHODS.module(row.method), "miga.experiment.plan")
-        asked = [row.method, row.params, chosen.model, chosen.params, chosen.frames or self.experiment.suite.frames]
-        digest = hashlib.sha256(json.dumps([*asked, code], sort_keys=True, default=str).encode())
-        return f"{base}/{entry} {digest.hexdigest()[:16]}"
