@@ -77,6 +77,10 @@ PLOTS = [
 ]
 PLOTS_OF_LENGTH = ["lengths"] * bool(EXPERIMENT.lengths())
 OUT = f"{CONFIG.results}/{EXPERIMENT.name}"
+MEASURED = [
+    f"{OUT}/{base}/{entry}/length-{frames}.json"
+    for base, entry, frames in EXPERIMENT.lengths()
+]
 PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
 
 
