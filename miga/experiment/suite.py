@@ -19,7 +19,7 @@ from eval.parsing import Strict, parse
 
 RESERVED = {
     "all", "prompts", "encode", "generate", "score", "scores", "tables", "plots", "publish", "length", "lengths",
-    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "take",
+    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "results_page", "take",
 }  # fmt: skip
 
 
@@ -149,7 +149,7 @@ class Suite(Strict):
     seeds: list[Annotated[int, Field(ge=0, le=SEEDS)]] = Field(min_length=1)
     frames: int = Field(ge=1, description="video frames of each video")
     smaller: Name | None = Field(None, description="a smaller suite, which the first line of a run names")
-    shard: int = Field(16, ge=1, description="videos that one generation job makes with one loaded model")
+    shard: int = Field(16, ge=1, description="videos that one generation job makes with one loaded model, at most")
     encoder: Encoder = Encoder()
 
     @field_validator("benchmarks", mode="before")
@@ -173,9 +173,10 @@ class Suite(Strict):
         return self
 
     def tables(self) -> list[str]:
-        """Names of the tables, in the order of the report: those of the benchmarks, differences, costs."""
+        """Names of the tables, in the order of the report: those of the benchmarks, differences, costs, times."""
         own = [table for name, said in self.benchmarks.items() for table in BENCHMARKS.get(name).tables(said)]
-        return [*own, *["differences"] * bool(self.reference), *["contrast"] * bool(self.contrast), "cost"]
+        differences = [*["differences"] * bool(self.reference), *["contrast"] * bool(self.contrast)]
+        return [*own, *differences, "cost", *["speed"] * bool(self.lengths)]
 
 
 def _settings_of(name: str, said: Any) -> Any:
@@ -201,7 +202,12 @@ class Config(Strict):
     )
     results: str = Field("results", description="where everything goes, in a folder named as the suite")
     limit: int | None = Field(None, ge=1, description="only the first so many prompts of each set, for a quick look")
-    shard: int | None = Field(None, ge=1, description="videos a generation job; default: the suite's")
+    shard: int | None = Field(
+        None, ge=1, description="videos of a generation job; default: as many as `shard_hours` hold"
+    )
+    shard_hours: float = Field(
+        2, gt=0, description="hours of a generation job by the plan, where the suite says its pace"
+    )
     bootstrap: int = Field(10_000, ge=100, description="resamples of the confidence intervals")
     wandb: Wandb = Wandb()
 

@@ -12,6 +12,7 @@ from eval import parsing
 from eval.benchmark import BENCHMARKS
 from eval.registry import Registry
 from miga.experiment.digest import (
+    ROOT as CODE,
     code_digest,
     frames_digest,
     scores_digest,
@@ -19,9 +20,10 @@ from miga.experiment.digest import (
 )
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
 from miga.experiment.lease import gpus
+from miga.experiment.passes import Passes
 from miga.experiment.suite import Config
 
-ROOT = Path(workflow.basedir)
+ROOT = Path(workflow.basedir)  # the suites' files; CODE has the packages
 
 
 def load():
@@ -57,7 +59,8 @@ ROWS = EXPERIMENT.rows()
 MADE = EXPERIMENT.made()
 EVERY_ROW = EXPERIMENT.rows_of_all()
 SUITE = EXPERIMENT.suite
-GPU = 1 if cuda() else 0
+# This machine's, or one of the nodes' that jobs are sent to.
+GPU = int(cuda() or workflow.non_local_exec)
 ABLATIONS = {ablation.table: ablation for ablation in EXPERIMENT.ablations.values()}
 PAPER = [os.path.relpath(ROOT / SUITE.paper)] if SUITE.paper else []
 TEXTS, PICTURES = ("csv", "md", "tex", "json"), ("svg", "png")
@@ -74,6 +77,11 @@ PLOTS = [
 ]
 PLOTS_OF_LENGTH = ["lengths"] * bool(EXPERIMENT.lengths())
 OUT = f"{CONFIG.results}/{EXPERIMENT.name}"
+MEASURED = [
+    f"{OUT}/{base}/{entry}/length-{frames}.json"
+    for base, entry, frames in EXPERIMENT.lengths()
+]
+PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
 
 
 def model_of(base):
@@ -104,15 +112,34 @@ def cards_of(*entries):
     return {METHODS.module(MADE[entry].method) for entry in entries if entry in MADE}
 
 
-def files_of(entry, shard):
+def shards_of(base, entry):
+    """Name -> videos of an entry on a base model that one job makes."""
+    size = CONFIG.shard
+    if size is None and entry in MADE:
+        size = PASSES.videos_of_a_job(base, entry, CONFIG.shard_hours)
+    return EXPERIMENT.shards_of(entry, size)
+
+
+def videos_of(wildcards):
+    """The videos of a shard."""
+    return shards_of(wildcards.base, wildcards.entry)[wildcards.shard]
+
+
+def files_of(wildcards):
     """The given videos of a shard, in its order."""
-    files = EXPERIMENT.given[entry].files
-    return [str(files[id, seed]) for id, _, seed in shards_of(entry)[shard]]
+    files = EXPERIMENT.given[wildcards.entry].files
+    return [str(files[id, seed]) for id, _, seed in videos_of(wildcards)]
 
 
-def shards_of(entry):
-    """Name -> videos of an entry that one job makes."""
-    return EXPERIMENT.shards_of(entry, CONFIG.shard)
+def minutes_of(wildcards, attempt):
+    """How long a generation job may take; one that was ended for its time gets more, and resumes."""
+    videos = len(videos_of(wildcards))
+    return attempt * PASSES.minutes(wildcards.base, wildcards.entry, videos)
+
+
+def memory_of(wildcards, attempt):
+    """MB of main memory that a job with this base model needs: weights pass through it on their way to a GPU."""
+    return attempt * int(1500 + 1500 * spec_of(wildcards.base).gigabytes)
 
 
 def manifests_of(*entries, bases=None):
@@ -121,7 +148,7 @@ def manifests_of(*entries, bases=None):
         f"{OUT}/{base}/{entry}/shard-{shard}.json"
         for entry in entries
         for base in bases or EXPERIMENT.bases_of(entry)
-        for shard in shards_of(entry)
+        for shard in shards_of(base, entry)
     ]
 
 
@@ -226,7 +253,7 @@ def finished():
 
 def parts():
     """What the generation jobs of this run are to make, by entry and base model."""
-    from miga.experiment.plan import Passes, pace_of
+    from miga.experiment.plan import pace_of
     from miga.experiment.progress import Part, missing
     from eval import records
 
@@ -237,15 +264,12 @@ def parts():
             asked = dict(code=job.params.code, frames_asked=job.params.frames)
             found = missing(Path(OUT), *which, job.params.videos, **asked)
             wanted.setdefault(which, []).extend(found)
-    passes, seen = (
-        Passes(EXPERIMENT, Path(OUT, "passes.json")),
-        records.found(OUT) if wanted else None,
-    )
+    seen = records.found(OUT)
     for (base, entry), videos in wanted.items():
         chosen = SUITE.bases[base]
         yield Part(
             frames=chosen.frames or SUITE.frames,
-            passes=passes[base, entry],
+            passes=PASSES[base, entry],
             pace=pace_of(chosen, base, seen)[0],
             videos=videos,
         )

@@ -16,13 +16,14 @@ rule generate:
         "../../environment.yml"
     resources:
         gpu=GPU,
-        mem_mb=1500,
+        mem_mb=memory_of,
+        runtime=minutes_of,
     params:
         base=lambda wildcards: model_of(wildcards.base),
         entry=lambda wildcards: ROWS[wildcards.entry].model_dump(
             include={"method", "params"}
         ),
-        videos=lambda wildcards: shards_of(wildcards.entry)[wildcards.shard],
+        videos=videos_of,
         frames=lambda wildcards: SUITE.bases[wildcards.base].frames or SUITE.frames,
         encoder=SUITE.encoder.model_dump(),
         suite=EXPERIMENT.name,
@@ -34,7 +35,7 @@ rule generate:
 # Videos that others made are copied, and get a sidecar of what is known of them.
 rule take:
     input:
-        lambda wildcards: files_of(wildcards.entry, wildcards.shard),
+        files_of,
     output:
         f"{OUT}/{{base}}/{{entry}}/shard-{{shard}}.json",
     log:
@@ -45,7 +46,7 @@ rule take:
         "../../environment.yml"
     params:
         entry=lambda wildcards: ROWS[wildcards.entry].model_dump(exclude={"label"}),
-        videos=lambda wildcards: shards_of(wildcards.entry)[wildcards.shard],
+        videos=videos_of,
         suite=EXPERIMENT.name,
         code=code_digest("miga.experiment.given"),
     script:
@@ -55,7 +56,7 @@ rule take:
 # All that is published of the sidecars, read once; labels join here.
 rule videos:
     input:
-        manifests_of(*EVERY_ROW),
+        lambda wildcards: manifests_of(*EVERY_ROW),
     output:
         f"{OUT}/videos.parquet",
     log:
