@@ -103,6 +103,8 @@ def plan(
 ) -> None:
     """Estimate what a suite costs: passes of the denoiser over a window, hours on one device, and disk.
 
+    Example: miga plan paper-lite --ablations none
+
     Args:
         suite: A suite by name or path.
         seconds_per_call: Of one pass over one window; default: as measured in videos that are there, else the suite's.
