@@ -93,12 +93,15 @@ def answer(
 
     settings = answers.Settings(frames, votes, seed)
     judge = judges.Server(url, model, sampling, concurrency=concurrency)
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit {limit}: at least one prompt")
     items, cache = load(suites, limit=limit), answers.Cache(out / "cache")
     tasks, left = find_videos(videos, items)
     if left:
         print(f"{len(left)} files are left out, as no item is asked about that they belong to: {some(left)}")
     if silent := sorted({item.id for item in items} - {task.item.id for task in tasks}):
         print(f"{len(silent)} of {len(items)} items have no video: {some(silent)}")
+    answers.check_place(tasks, out)
     found = list(answers.answer(tasks, judge, cache, settings))
     answers.write_answers(found, out)
     if cache.left_out:
@@ -125,16 +128,26 @@ def questions(
         model: The model's name on that server.
         name: Start of the files' names.
     """
+    from eval.files import writable
     from eval.narrlv import judges
     from eval.narrlv.answers import Cache
-    from eval.narrlv.questions import SAMPLING, Told, generate
+    from eval.narrlv.questions import SAMPLING, Told, generate, suite_of
 
     rows = read_json(prompts)
-    if not isinstance(rows, list) or not all(
-        isinstance(row, dict) and row.keys() == {"prompt", "factor", "tna"} for row in rows
+    if (
+        not rows
+        or not isinstance(rows, list)
+        or not all(isinstance(row, dict) and row.keys() == {"prompt", "factor", "tna"} for row in rows)
     ):
         raise ValueError(f'{prompts}: must be a list of {{"prompt", "factor", "tna"}}')
-    items = generate([Told(**row) for row in rows], judges.Server(url, model, SAMPLING), Cache(out / "cache"), name)
+    if Path(name).name != name:
+        raise ValueError(f"--name {name!r}: files are called so: give a name without slashes")
+    asked = [Told(**row) for row in rows]
+    for path in (out / f"{suite_of(name, told)}.json" for told in asked):
+        if path.exists():
+            raise ValueError(f"{path} is there already, perhaps corrected by hand: move it away, or give a --name")
+    writable(out / "cache")
+    items = generate(asked, judges.Server(url, model, SAMPLING), Cache(out / "cache"), name)
     for suite in sorted({item.suite for item in items}):
         write_suite([item for item in items if item.suite == suite], out / f"{suite}.json")
         print(out / f"{suite}.json")

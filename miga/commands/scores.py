@@ -40,10 +40,9 @@ def score(
         resume: Keep what the fast backend has in `out` already, and compute only what has no value there; videos
             whose content is another one, and values of other networks, are done again, videos that are gone go.
     """
-    import torch
-
     from eval import scores
-    from eval.files import only_ours
+    from eval.files import only_ours, writable
+    from eval.parsing import device_of
     from eval.vbench import backbones, long, official, prompts
     from eval.vbench import weights as files
     from eval.vbench.folder import foreign, left_aside, score_folder
@@ -57,6 +56,7 @@ def score(
     if out.suffix != ".parquet":
         raise ValueError(f"--out {out}: the table is a .parquet file")
     only_ours(out, scores.read, "a table of scores")
+    writable(out)
     videos = foreign(folder)
     for sentence in left_aside(folder):
         print(sentence)
@@ -68,7 +68,7 @@ def score(
             raise ValueError("the official backend scores the protocol vbench and needs --python, its environment's")
         if resume:
             raise ValueError("--resume is for the fast backend: the package scores all videos at once")
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = str(device_of(device))
         dimensions = dimensions or VBENCH
         paths = {str(path): path for path, _ in videos}
         found = official.score(paths, python, weights, dimensions, device)

@@ -19,7 +19,7 @@ from eval.parsing import Strict, parse
 
 RESERVED = {
     "all", "prompts", "encode", "generate", "score", "scores", "tables", "plots", "publish", "length", "lengths",
-    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "take",
+    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "results_page", "take",
 }  # fmt: skip
 
 
