@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from eval.names import SUFFIXES
 from eval.narrlv.judges.contract import RELEASED, Sampling
 from eval.narrlv.metric import score_folder, score_suite
 from eval.narrlv.suite import Item, factor_and_tna, load, read_json, write_suite
 from eval.narrlv.suite import fetch as fetch_suites
-from eval.vbench.score import SUFFIXES
 
 if TYPE_CHECKING:
     from eval.narrlv.answers import Video
