@@ -119,6 +119,8 @@ def plan(
 ) -> None:
     """Estimate what a suite costs: passes of the denoiser over a window, hours on one device, and disk.
 
+    Example: miga plan paper-lite --ablations none
+
     Args:
         suite: A suite by name or path.
         seconds_per_call: Of one pass over one window; default: as measured in videos that are there, else the suite's.
@@ -126,6 +128,8 @@ def plan(
         results: Where finished videos are looked for.
         power: Say instead how many prompts it takes to see the differences that the suite's paper claims.
     """
+    if seconds_per_call is not None and not 0 < seconds_per_call < math.inf:
+        raise ValueError(f"--seconds-per-call {seconds_per_call:g}: give a positive number")
     name, line = choose_suite(suite)
     experiment = load_experiment(name, home())
     print(line)

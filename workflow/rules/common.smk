@@ -131,6 +131,13 @@ def videos_of(wildcards):
     return shards_of(wildcards.base, wildcards.entry)[wildcards.shard]
 
 
+def then_of(wildcards):
+    """Prompt id -> what its video shows next, of the stories of a shard."""
+    ids = {id for id, _, _ in videos_of(wildcards)}
+    prompts = [p for chosen in EXPERIMENT.prompts.values() for p in chosen]
+    return {p.id: p.then for p in prompts if p.id in ids and p.then}
+
+
 def files_of(wildcards):
     """The given videos of a shard, in its order."""
     files = EXPERIMENT.given[wildcards.entry].files
