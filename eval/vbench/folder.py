@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import unicodedata
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from eval import scores
+from eval.files import file_digest
 from eval.records import IDENTITY
 from eval.scores import COLUMNS, KEY
 from eval.vbench.score import SUFFIXES, Backbones, row
@@ -125,8 +125,7 @@ def _name(found: Mapping[str, Any]) -> str:
 def _digest(path: Path) -> str | None:
     """sha256 of a file; None where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError:
         return None
 

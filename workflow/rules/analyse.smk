@@ -27,7 +27,7 @@ rule tables:
         reference=SUITE.reference,
         contrast=SUITE.contrast.model_dump() if SUITE.contrast else None,
         resamples=CONFIG.bootstrap,
-        code=code_digest("eval.tables"),
+        code=lambda wildcards: shown_digest("tables", *SUITE.benchmarks),
     script:
         "../scripts/tables.py"
 
@@ -59,9 +59,8 @@ rule ablation:
         benchmarks=said_of(EXPERIMENT.main),
         note=SUITE.note,
         resamples=CONFIG.bootstrap,
-        code=lambda wildcards: code_digest(
-            "eval.tables", "eval.plots", *cards_of(*ABLATIONS[wildcards.table].rows)
-        ),
+        code=lambda wildcards: shown_digest("ablation", EXPERIMENT.main),
+        cards=lambda wildcards: code_digest(*cards_of(*ABLATIONS[wildcards.table].rows)),
     script:
         "../scripts/ablation.py"
 
@@ -89,7 +88,7 @@ rule plots:
         names=PLOTS,
         benchmarks=said_of(EXPERIMENT.main),
         entries=list(EXPERIMENT.entries),
-        code=code_digest("eval.plots"),
+        code=lambda wildcards: shown_digest("plots", EXPERIMENT.main),
     script:
         "../scripts/plots.py"
 
@@ -119,6 +118,7 @@ rule length:
             *modules_of(wildcards.base),
             "miga.experiment.measure",
         ),
+        script=script_digest("length"),
     script:
         "../scripts/length.py"
 
@@ -144,7 +144,7 @@ rule lengths:
         "../../environment.yml"
     params:
         entries=list(EXPERIMENT.entries),
-        code=code_digest("eval.plots"),
+        code=code_digest("workflow/scripts/lengths.py"),
     script:
         "../scripts/lengths.py"
 
@@ -171,6 +171,6 @@ rule leaderboard:
         entries=list(EXPERIMENT.entries),
         benchmarks=said_of(*SUITE.benchmarks),
         resamples=CONFIG.bootstrap,
-        code=code_digest("eval.leaderboard"),
+        code=lambda wildcards: shown_digest("leaderboard", *SUITE.benchmarks),
     script:
         "../scripts/leaderboard.py"

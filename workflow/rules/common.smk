@@ -10,11 +10,13 @@ from snakemake.exceptions import WorkflowError
 
 from eval import parsing
 from eval.benchmark import BENCHMARKS
+from eval.metric import METRICS
 from eval.registry import Registry
 from miga.experiment.digest import (
     code_digest,
     frames_digest,
     scores_digest,
+    script_digest,
     texts_digest,
 )
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
@@ -159,6 +161,17 @@ def of_benchmark(ask):
     """A function of wildcards that asks the benchmark which they name about its settings."""
     return lambda wildcards: ask(
         BENCHMARKS.get(wildcards.benchmark), SUITE.benchmarks[wildcards.benchmark]
+    )
+
+
+def shown_digest(script, *benchmarks):
+    """Digest of all code that decides what a script shows of scores: cards of metrics and tables of benchmarks too."""
+    boards = [BENCHMARKS.get(name).board(SUITE.benchmarks[name]) for name in benchmarks]
+    metrics = {metric.name.split(".")[0] for board in boards for metric in board}
+    return code_digest(
+        f"workflow/scripts/{script}.py",
+        *map(BENCHMARKS.module, benchmarks),
+        *map(METRICS.module, sorted(metrics & set(METRICS.names()))),
     )
 
 

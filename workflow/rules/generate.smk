@@ -25,6 +25,7 @@ rule generate:
         encoder=SUITE.encoder.model_dump(),
         suite=EXPERIMENT.name,
         code=generation_digest,
+        script=script_digest("generate"),
     script:
         "../scripts/generate.py"
 

@@ -28,6 +28,7 @@ rule prompts:
             name: [prompt.model_dump() for prompt in chosen]
             for name, chosen in EXPERIMENT.prompts.items()
         },
+        code=code_digest("workflow/scripts/prompts.py"),
     script:
         "../scripts/prompts.py"
 
@@ -48,5 +49,6 @@ rule encode:
     params:
         base=lambda wildcards: model_of(wildcards.base),
         code=lambda wildcards: texts_digest(*modules_of(wildcards.base)),
+        script=script_digest("encode"),
     script:
         "../scripts/encode.py"

@@ -15,5 +15,6 @@ rule publish:
         "../../environment.yml"
     params:
         wandb=CONFIG.wandb.model_dump(),
+        code=code_digest("workflow/scripts/publish.py"),
     script:
         "../scripts/publish.py"

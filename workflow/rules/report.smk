@@ -10,7 +10,7 @@ rule quality:
     conda:
         "../../environment.yml"
     params:
-        code=code_digest("eval.quality"),
+        code=lambda wildcards: shown_digest("quality", *SUITE.benchmarks),
     script:
         "../scripts/quality.py"
 
@@ -31,6 +31,7 @@ rule manifest:
             "experiment": EXPERIMENT.model_dump(mode="json"),
         },
         code=lambda wildcards: digests(),
+        script=code_digest("workflow/scripts/manifest.py"),
     script:
         "../scripts/manifest.py"
 
@@ -57,6 +58,6 @@ rule page:
         note=SUITE.note,
         entries=list(EXPERIMENT.entries),
         tables=TABLES,
-        code=code_digest("eval.report"),
+        code=code_digest("workflow/scripts/page.py"),
     script:
         "../scripts/page.py"
