@@ -25,7 +25,7 @@ from eval.contrast import contrast
 from eval.files import file_digest, write_json
 from eval.metric import known_card
 from eval.parsing import parse
-from eval.records import SIDECARS, sidecar_of
+from eval.records import LENGTHS, SIDECARS, sidecar_of
 from eval.scores import read
 from eval.statistics import RESAMPLES
 
@@ -37,6 +37,7 @@ RESULTS = (
     "tables/*",
     "plots/*",
     "leaderboard/*",
+    LENGTHS,
     SIDECARS,
 )
 EQUAL = 1e-9  # of numbers that are computed again
@@ -55,6 +56,7 @@ def build(
     """
     suite = Path(suite)
     facts = records.read(suite / "videos.parquet")
+    made = facts[facts["origin"].isna()]
     return {
         "suite": suite.name,
         "command": command,
@@ -62,8 +64,8 @@ def build(
         "config": dict(config),
         "config_sha256": _text_digest(config),
         "prompts_sha256": _text_digest(sorted(set(zip(facts["prompt_id"], facts["prompt"], strict=True)))),
-        "weights_sha256": dict(zip(facts["base"], facts["weights_sha256"], strict=True)),
-        "methods": {f"{fact.base}/{fact.entry}": fact.version for fact in facts.itertuples()},
+        "weights_sha256": dict(zip(made["base"], made["weights_sha256"], strict=True)),
+        "methods": {f"{fact.base}/{fact.entry}": fact.version for fact in made.itertuples()},
         "videos": len(facts),
         "packages": packages(),
         "hardware": hardware(),
@@ -221,6 +223,9 @@ def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
     columns = [known for name in table.columns if (known := known_card(name))]
     if path.stem == "cost":
         again = tables.cost(facts, **common)
+    elif path.stem == "speed":
+        measured = records.read_lengths(path.parents[1].glob(LENGTHS))
+        again = tables.speed(measured, facts, sheet.entries)
     elif made := _made_by_a_benchmark(path.stem, suite.benchmarks):
         again = made(scores, facts, sheet)
     elif not columns:

@@ -1,7 +1,7 @@
 """Tables as CSV, Markdown and LaTeX: every number from the long table or the sidecars, with its interval and its n.
 
-A cell in bold is the best of its column on its base model, controls apart, and only where the 95 % interval of the
-paired difference to the runner-up excludes zero. Nothing is bold by a metric that the matrix of faults
+A cell in bold is the best of its column on its base model, controls and videos of others apart, and only where the 95 %
+interval of the paired difference to the runner-up excludes zero. Nothing is bold by a metric that the matrix of faults
 (`eval/sensitivity.py`) has not tried, nor by one that rewards a video for freezing or looping, unless the video moves
 and repeats like a sound control. A value that an unsound control beats is grey, with that control named.
 """
@@ -61,6 +61,7 @@ class Row:
     cells: dict[str, Cell]
     control: bool = False
     port: bool = False  # the method's own paper has it on other base models only
+    origin: str = ""  # "trained" or "external" where others made the videos: they stand beside the base's, not of it
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Table:
     columns: tuple[Metric, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-    compared: bool = field(default=False)  # the paper's numbers stand beside ours
+    compared: bool = field(default=False)  # printed numbers stand beside ours
 
     @property
     def printed(self) -> set[str]:
@@ -97,17 +98,18 @@ def comparison(
 
     scores: the long table of one suite, one protocol and version per metric; facts: its sidecars (`records.read`).
     words: entry -> its text in the first column instead of its label, under `heading`.
-    An entry that ran on another base model only has a row without numbers.
+    An entry that ran on another base model only has a row without numbers; videos of others have none there.
     """
     one_protocol(scores)
     labels = labels_of(facts, scores["entry"]) | dict(words or {})
     entries = [entry for entry in (labels if entries is None else entries) if entry in labels]
-    controls, ports, sound = _controls(facts), _ports(facts), _sound(facts)
+    controls, ports, sound, origins = _controls(facts), _ports(facts), _sound(facts), origins_of(facts)
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
         alike = partial(_like_a_sound_video, parts=parts, sound=sound, resamples=resamples)
-        contenders = {entry: parts[entry] for entry in entries if entry in parts and entry not in controls}
+        apart = controls | origins.keys()
+        contenders = {entry: parts[entry] for entry in entries if entry in parts and entry not in apart}
         cells: dict[str, dict[str, Cell]] = {entry: {} for entry in entries}
         for column in columns:
             estimates = {
@@ -121,9 +123,10 @@ def comparison(
             for entry in entries:
                 beaten = None if entry in controls else _beaten(estimates[entry], rivals, column)
                 cells[entry][column.name] = Cell(estimates[entry], entry == best, labels[beaten] if beaten else "")
-        for entry in entries:
-            row = Row(base, entry, (base, labels[entry]), cells[entry], entry in controls, (base, entry) in ports)
-            rows.append(row)
+        for entry in (entry for entry in entries if entry in parts or entry not in origins):
+            origin = origins.get(entry, "")
+            words = ("–" if origin else base, labels[entry])
+            rows.append(Row(base, entry, words, cells[entry], entry in controls, (base, entry) in ports, origin))
     return Table(name, title, ("Base", heading), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -141,8 +144,8 @@ def differences(
     """The reference entry minus each other one, paired on prompt and seed; bold where the interval excludes zero."""
     one_protocol(scores)
     entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    controls, ports, labels = _controls(facts), _ports(facts), labels_of(facts, scores["entry"])
-    rows = []
+    controls, ports, origins = _controls(facts), _ports(facts), origins_of(facts)
+    labels, rows = labels_of(facts, scores["entry"]), []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
         if reference not in parts:
@@ -153,7 +156,8 @@ def differences(
             gaps = {c.name: difference(parts[reference], parts[entry], c.parts, resamples) for c in columns}
             label = f"{labels[reference]} − {labels[entry]}"
             cells = {column: Cell(gap, gap.certain) for column, gap in gaps.items()}
-            rows.append(Row(base, entry, (base, label), cells, entry in controls, (base, entry) in ports))
+            marks = entry in controls, (base, entry) in ports, origins.get(entry, "")
+            rows.append(Row(base, entry, (base, label), cells, *marks))
     return Table(name, title, ("Base", "Difference"), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -167,7 +171,7 @@ def cost(
 ) -> Table:
     """Model calls and seconds per frame (means over prompts), largest peak memory and streaming, from the sidecars."""
     entries = list(dict.fromkeys(facts["entry"])) if entries is None else list(entries)
-    controls, ports = _controls(facts), _ports(facts)
+    controls, ports, origins = _controls(facts), _ports(facts), origins_of(facts)
     spent = pd.concat([
         facts.assign(metric=metric.name, value=pd.to_numeric(facts[fact]) / pd.to_numeric(facts["frames"]))
         for metric, fact in ((CALLS, "model_calls"), (SECONDS, "wall_seconds"))
@@ -184,14 +188,48 @@ def cost(
             counts = int(peak.notna().sum()), len(part), part["prompt_id"].nunique()
             cells[MEMORY.name] = Cell(Estimate(None if peak.isna().all() else float(peak.max()), None, None, *counts))
             first = part.iloc[0]
-            streams = "–" if pd.isna(first["streaming"]) else "yes" if first["streaming"] else "no"
-            words = (base, first["label"], streams)
-            rows.append(Row(base, entry, words, cells, entry in controls, (base, entry) in ports))
+            origin = origins.get(entry, "")
+            unsaid = "unknown" if origin else "–"
+            streams = unsaid if pd.isna(first["streaming"]) else "yes" if first["streaming"] else "no"
+            words = ("–" if origin else base, first["label"], streams)
+            rows.append(Row(base, entry, words, cells, entry in controls, (base, entry) in ports, origin))
     return Table(name, title, ("Base", "Method", "Streaming"), COST, tuple(rows), tuple(notes))
 
 
-def with_paper(table: Table, numbers: Mapping[tuple[str, str], Mapping[str, float]]) -> Table:
-    """The same table with the paper's numbers, (base, entry) -> metric -> percent, beside ours."""
+def speed(
+    measured: pd.DataFrame,
+    facts: pd.DataFrame,
+    entries: Sequence[str] | None = None,
+    name: str = "speed",
+    title: str = "Speed",
+    notes: Sequence[str] = (),
+) -> Table:
+    """Seconds of one video at each length that the suite measures; `measured` is of `records.read_lengths`."""
+    entries = list(dict.fromkeys(measured["entry"])) if entries is None else list(entries)
+    controls, ports, labels = _controls(facts), _ports(facts), labels_of(facts, measured["entry"])
+    columns = [
+        Metric(f"seconds_{frames}", f"{frames} frames", f"{frames} f.", "Wall time of one video, decoding included.",
+               0, float("inf"), False, scale=1, unit="s", digits=1)
+        for frames in sorted(set(measured["frames"]))
+    ]  # fmt: skip
+    spent = {
+        (row.base, row.entry, f"seconds_{row.frames}"): None if pd.isna(row.seconds) else row.seconds * row.frames
+        for row in measured.itertuples()
+    }
+    rows = []
+    for base in dict.fromkeys(measured["base"]):
+        for entry in (entry for entry in entries if any(key[:2] == (base, entry) for key in spent)):
+            seconds = {column.name: spent.get((base, entry, column.name)) for column in columns}
+            cells = {
+                key: Cell(Estimate(value, None, None, int(value is not None), 1, 1)) for key, value in seconds.items()
+            }
+            rows.append(Row(base, entry, (base, labels[entry]), cells, entry in controls, (base, entry) in ports))
+    return Table(name, title, ("Base", "Method"), tuple(columns), tuple(rows), tuple(notes))
+
+
+def with_paper(table: Table, numbers: Mapping[tuple[str, str], Mapping[str, float]], source: str = "") -> Table:
+    """The same table with printed numbers, (base, entry) -> metric -> percent, beside ours, and a note of whose they
+    are."""
     rows = []
     for row in table.rows:
         printed = numbers.get((row.base, row.entry), {})
@@ -202,11 +240,21 @@ def with_paper(table: Table, numbers: Mapping[tuple[str, str], Mapping[str, floa
             for column in table.columns
         }
         rows.append(replace(row, cells=cells))
-    return replace(table, rows=tuple(rows), compared=True)
+    notes = (*table.notes, f"Printed numbers: {source}.") if source else table.notes
+    return replace(table, rows=tuple(rows), notes=notes, compared=True)
+
+
+ABOUT = ("columns", "source", "setting")  # of a table of printed numbers; its other keys are base models
+
+
+def paper_sources(path: str | Path) -> dict[str, str]:
+    """Table -> who printed its numbers and in which setting, of a file that says so."""
+    said = yaml.safe_load(Path(path).read_text()).items()
+    return {name: "; ".join([table["source"], table["setting"]]) for name, table in said if "source" in table}
 
 
 def paper_numbers(path: str | Path) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
-    """Table -> (base, entry) -> metric -> percent, as a file such as `config/paper_results.yaml` has them."""
+    """Table -> (base, entry) -> metric -> percent (seconds, of times), as `config/paper_results.yaml` has them."""
     return {
         table: {
             (base, entry): {column: value for column, value in zip(columns, values, strict=True) if value is not None}
@@ -214,7 +262,7 @@ def paper_numbers(path: str | Path) -> dict[str, dict[tuple[str, str], dict[str,
             for entry, values in part.items()
         }
         for table, (columns, bases) in (
-            (name, (said["columns"], {key: part for key, part in said.items() if key != "columns"}))
+            (name, (said["columns"], {key: part for key, part in said.items() if key not in ABOUT}))
             for name, said in yaml.safe_load(Path(path).read_text()).items()
         )
     }
@@ -238,6 +286,12 @@ def _ports(facts: pd.DataFrame) -> set[tuple[str, str]]:
     """(base, entry) where the method is this project's port to the base model."""
     ported = facts[facts["port"].eq(True)]
     return set(zip(ported["base"], ported["entry"], strict=True))
+
+
+def origins_of(facts: pd.DataFrame) -> dict[str, str]:
+    """Entry -> how its videos came to be, of those that others made."""
+    given = facts[facts["origin"].notna()]
+    return dict(zip(given["entry"], given["origin"], strict=True))
 
 
 def _best(parts: Mapping[str, pd.DataFrame], estimates: Mapping[str, Estimate], column: Metric, resamples: int):
@@ -316,7 +370,7 @@ def to_frame(table: Table) -> pd.DataFrame:
     for row in table.rows:
         line: dict[str, Any] = {"base": row.base, "entry": row.entry}
         line |= {_key(word): text for word, text in zip(table.words[1:], row.words[1:], strict=True)}
-        line |= {"control": row.control, "port": row.port}
+        line |= {"control": row.control, "port": row.port, "origin": row.origin}
         for column in table.columns:
             cell, name = row.cells[column.name], column.name
             found = cell.estimate
@@ -347,6 +401,7 @@ def to_data(table: Table) -> dict[str, Any]:
                 "words": list(row.words),
                 "control": row.control,
                 "port": row.port,
+                "origin": row.origin,
                 "n": _count(row),
                 "cells": {
                     name: {**asdict(cell.estimate), "best": cell.best, "beaten": cell.beaten, "paper": cell.paper}
@@ -407,9 +462,12 @@ def legend(table: Table) -> str:
     if any(cell.beaten for row in table.rows for cell in row.cells.values()):
         parts.append(f"{BEATEN} names a control that beats the value, though something is wrong with it.")
     if table.compared:
-        parts.append("In parentheses: the paper's number and ours minus it; –: the paper did not run this.")
+        parts.append("In parentheses: the printed number and ours minus it; –: nobody printed one.")
     if any(row.port for row in table.rows):
         parts.append("†: our port to this base model, which the method's own paper does not have.")
+    if any(row.origin for row in table.rows):
+        words = "trained, external: videos that others made, with a model trained for it or in ways unknown to us"
+        parts.append(words + ("." if table.words[1:2] == ("Difference",) else "; they are never bold."))
     return " ".join(parts)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from miga import models
+from miga.engine.method import METHODS
 from miga.experiment.check import check
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import load_experiment
@@ -65,3 +66,10 @@ def test_the_model_directory_of_the_page_loads(tmp_path):
 def test_the_map_of_modules_is_made_from_the_modules():
     maker = runpy.run_path(str(ROOT / "docs/modules.py"))
     assert maker["PAGE"].read_text() == maker["page"](maker["PAGE"].read_text()), "run `python docs/modules.py`"
+
+
+def test_the_page_of_methods_is_made_from_their_cards():
+    maker = runpy.run_path(str(ROOT / "docs/methods.py"))
+    assert maker["PAGE"].read_text() == maker["page"](), "run `python docs/methods.py`"
+    names = maker["own"](METHODS.names(), METHODS)
+    assert all(METHODS.get(name).card.cost or METHODS.get(name).card.control for name in names)

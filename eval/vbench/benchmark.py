@@ -71,11 +71,12 @@ class VBench(Benchmark):
         return score_videos(videos, LENSES.get(settings.backbones).load(settings.metrics), metrics=chosen)
 
     def board(self, settings: VBenchSettings) -> tuple[Metric, ...]:
-        """The paper's columns and ours, then what the suite asks for besides."""
+        """The paper's columns and ours, as far as they are measured, then what the suite asks for besides."""
         from eval.vbench.cards import MAIN
 
         shown = {metric.name for metric in MAIN}
-        return (*MAIN, *(METRICS.get(name) for name in settings.metrics if name not in shown))
+        main = (metric for metric in MAIN if set(metric.parts) <= set(settings.metrics))
+        return (*main, *(METRICS.get(name) for name in settings.metrics if name not in shown))
 
     def title(self, sheet: Sheet) -> str:
         return f"{sheet.title}: metrics of VBench"

@@ -20,6 +20,8 @@ COMMANDS = {
     "sprites faults": ("miga.commands.sprites:faults", "make the matrix of which metric sees which fault"),
     "doctor": ("miga.experiment.doctor:doctor", "say what is installed, which suite would run and what is missing"),
     "plan": ("miga.experiment.plan:plan", "estimate what a suite costs before it starts"),
+    "import": ("miga.commands.given:take_in", "make videos that somebody else made a row of a suite"),
+    "progress": ("miga.experiment.progress:progress", "say how far the run of a suite is"),
     "score": ("miga.commands.scores:score", "score a folder of videos that anybody made"),
     "metrics": (
         "miga.commands.metrics:metrics",
@@ -30,6 +32,8 @@ COMMANDS = {
     "vbench check": ("miga.commands.vbench:check", "name every video of a folder that VBench would refuse or misread"),
     "vbench export": ("miga.commands.vbench:export", "write VBench's results files as the zip for its leaderboard"),
     "verify": ("miga.commands.scores:verify", "recompute what a finished suite says about itself"),
+    "strip": ("miga.commands.strip:strip", "make a moving picture of a finished suite"),
+    "votes": ("miga.commands.votes:votes", "say who won how often in the blind votes of readers"),
     "leaderboard merge": ("miga.commands.scores:merge", "join the leaderboards of several machines"),
     "leaderboard validate": ("miga.commands.scores:validate", "check that leaderboards fit the schema"),
     "narrlv fetch": ("miga.commands.narrlv:fetch", "fetch NarrLV's prompt suites and compare their checksums"),

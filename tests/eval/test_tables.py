@@ -14,8 +14,10 @@ import pytest
 from eval import leaderboard, plots, tables
 from eval.metric import card
 from eval.vbench import STANDARD, VBENCH
+from eval.vbench.benchmark import BENCHMARK
 from eval.vbench.cards import MAIN, OVERALL
-from tests.eval.conftest import ENTRIES, made_up_facts, made_up_scores
+from miga.experiment.experiment import load_experiment
+from tests.eval.conftest import ENTRIES, LABELS, made_up_facts, made_up_scores
 
 
 @pytest.fixture
@@ -155,6 +157,30 @@ def test_what_was_not_run_and_what_is_our_port_is_marked(tmp_path):
     assert "†" not in tables.to_markdown(tables.comparison("t", "t", two[two["base"] == "sprites-unet"], facts, MAIN))
 
 
+def test_videos_of_others_are_marked_everywhere_and_take_no_part_in_bold(tmp_path):
+    two = made_up_scores(12, 2, ("sprites-unet", "sprites-wan"))
+    given = two["entry"] == "miga"  # the best of them
+    two = two[~given | (two["base"] == "sprites-wan") & (two["prompt_id"] < "p08")]
+    facts = made_up_facts(tmp_path, two, labels=LABELS | {"miga": "LongLive (trained)"})
+    facts.loc[facts["entry"] == "miga", "origin"] = "trained"
+    found = tables.comparison("t", "t", two, facts, MAIN, resamples=500)
+    rows = {(row.base, row.entry): row for row in found.rows}
+    assert ("sprites-unet", "miga") not in rows and rows["sprites-wan", "miga"].words == ("–", "LongLive (trained)")
+    assert not any(cell.best for cell in rows["sprites-wan", "miga"].cells.values())
+    assert rows["sprites-wan", "freelong"].cells["background_consistency"].best  # the best of the others
+    assert "| – | LongLive (trained) |" in (markdown := tables.to_markdown(found)) and "| 16 of 16 |" in markdown
+    assert "videos that others made" in markdown
+    assert set(tables.to_frame(found)["origin"]) == {"", "trained"}
+    paired = tables.differences("t", "t", two, facts, "freelong", [OVERALL], resamples=200).rows
+    gap = next(row for row in paired if row.entry == "miga")
+    assert gap.words[1].endswith("− LongLive (trained)") and gap.cells["overall"].estimate.n == 16
+    spent = {(row.base, row.entry): row for row in tables.cost(facts, resamples=200).rows}
+    assert spent["sprites-wan", "miga"].words[:2] == ("–", "LongLive (trained)")
+    board = leaderboard.build(two, facts, "2026-11-20", MAIN, resamples=200)
+    assert set(board.loc[board["entry"] == "miga", "origin"]) == {"trained"}
+    assert board.loc[board["entry"] != "miga", "origin"].isna().all()
+
+
 def test_the_papers_numbers_stand_beside_ours(table):
     printed = {("sprites-unet", "miga"): {"subject_consistency": 97.66}}
     found = tables.with_paper(table, printed)
@@ -173,6 +199,35 @@ def test_the_papers_file_says_what_table_1_and_3_say(pytestconfig):
     for numbers in printed.values():
         assert sum(numbers[name] for name in VBENCH) / 4 == pytest.approx(numbers["overall"], abs=0.011)
     assert sections["ablation"]["videocrafter2", "miga-tta"]["subject_consistency"] == 96.74
+
+
+def test_times_of_others_stand_beside_ours_with_their_source(pytestconfig, facts):
+    path = pytestconfig.rootpath / "config/reference_results.yaml"
+    printed, sources = tables.paper_numbers(path)["speed"], tables.paper_sources(path)
+    assert printed["wan2.1-1.3b", "lvsa"] == {"seconds_165": 502, "seconds_249": 796, "seconds_333": 1021}
+    lost = dict(base="wan2.1-1.3b", entry="lvsa", frames=333, seconds=None)
+    measured = pd.DataFrame(
+        [lost | dict(frames=165, seconds=3.0), lost, lost | dict(entry="miga", frames=165, seconds=4)]
+    )
+    table = tables.with_paper(tables.speed(measured, facts), printed, sources["speed"])
+    assert [column.name for column in table.columns] == ["seconds_165", "seconds_333"]
+    markdown = tables.to_markdown(table)
+    assert "| wan2.1-1.3b | lvsa | 495.0 (502.0, −7.0) | – (1021.0, –) |" in markdown
+    assert "| wan2.1-1.3b | MIGA | 660.0 (–) | – (–) |" in markdown
+    assert "LongVideoSparseAttention" in markdown and "one A100 with 80 GB" in markdown
+
+
+def test_what_others_printed_is_of_columns_and_rows_of_the_suite_that_shows_it(pytestconfig):
+    suite = load_experiment("wan-4x", pytestconfig.rootpath)
+    printed = tables.paper_numbers(pytestconfig.rootpath / suite.suite.paper)
+    columns = {column.name for column in BENCHMARK.board(suite.suite.benchmarks["vbench"])}
+    assert "overall" not in columns  # one of its parts is not measured there
+    for (base, entry), numbers in printed["vbench"].items():
+        assert base in suite.suite.bases and entry in suite.entries and numbers.keys() <= columns and len(numbers) == 6
+    assert printed["speed"].keys() <= {(base, entry) for base, entry, _ in suite.lengths()}
+    assert {f"seconds_{frames}" for frames in suite.suite.lengths.frames} == set(
+        printed["speed"]["wan2.1-1.3b", "lvsa"]
+    )
 
 
 def test_missing_values_are_counted_and_a_missing_mean_is_a_dash(scores, facts):

@@ -4,6 +4,7 @@ rule tables:
         scores=rules.scores.output[0],
         videos=rules.videos.output[0],
         paper=PAPER,
+        measured=MEASURED,
     output:
         [
             report(
@@ -106,7 +107,7 @@ rule length:
     resources:
         alone=1,
         gpu=GPU,
-        mem_mb=1500,
+        mem_mb=memory_of,
     params:
         base=lambda wildcards: model_of(wildcards.base),
         entry=lambda wildcards: ROWS[wildcards.entry].model_dump(
@@ -125,10 +126,7 @@ rule length:
 
 rule lengths:
     input:
-        measured=[
-            f"{OUT}/{base}/{entry}/length-{frames}.json"
-            for base, entry, frames in EXPERIMENT.lengths()
-        ],
+        measured=MEASURED,
         scores=rules.scores.output[0],
         videos=rules.videos.output[0],
     output:

@@ -18,6 +18,7 @@ rule quality:
 rule manifest:
     input:
         finished(),
+        rules.prompts.output,
         rules.quality.output,
     output:
         f"{OUT}/manifest.json",
@@ -49,6 +50,7 @@ rule page:
         ],
     output:
         f"{OUT}/report/index.html",
+        f"{OUT}/report/summary.txt",
     log:
         f"{OUT}/logs/report.log",
     conda:
@@ -61,3 +63,25 @@ rule page:
         code=code_digest("workflow/scripts/page.py"),
     script:
         "../scripts/page.py"
+
+
+# What the repository says of this suite, by request only: `make results`.
+rule results_page:
+    input:
+        finished(),
+        scores=rules.scores.output[0],
+    output:
+        page=f"docs/results-{EXPERIMENT.name}.md",
+        numbers=f"docs/results-{EXPERIMENT.name}.csv",
+        picture=f"docs/pictures/results-{EXPERIMENT.name}-drift.png",
+    log:
+        f"{OUT}/logs/results_page.log",
+    conda:
+        "../../environment.yml"
+    params:
+        title=SUITE.title,
+        tables=TABLES,
+        board=BOARDS[0],
+        code=code_digest("eval.report"),
+    script:
+        "../scripts/results_page.py"

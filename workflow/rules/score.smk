@@ -1,5 +1,6 @@
 # One rule for every benchmark. What a judge said and the scores of each video are kept in the cache, so that an
-# interrupted job resumes and a suite that grows scores its new videos only; what a benchmark leaves to be read besides is in the folder called as itself.
+# interrupted job resumes and a suite that grows scores its new videos only; what a benchmark leaves to be read besides
+# is in the folder called as itself.
 rule score:
     input:
         videos=lambda wildcards: manifests_of(wildcards.entry, bases=[wildcards.base]),
