@@ -1,5 +1,6 @@
 """What the documentation points to is there."""
 
+import inspect
 import json
 import re
 import runpy
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from miga import models
+from miga.commands.generate import generate
 from miga.engine.method import METHODS
 from miga.experiment.check import check
 from miga.experiment.digest import ROOT
@@ -61,6 +63,13 @@ def test_the_model_directory_of_the_page_loads(tmp_path):
     index.write_text(json.dumps(json.loads(index.read_text()) | about))
     model = models.load(Path(index.parent))
     assert (model.name, model.solver.num_levels) == ("my-model", 12)
+
+
+def test_options_of_the_commands_on_pages_exist():
+    said = "\n".join(page.read_text() for page in PAGES)
+    options = {option for line in re.findall(r"miga generate .*", said) for option in re.findall(r"--([a-z-]+)", line)}
+    assert {"image", "video", "prompt"} <= options
+    assert options <= {name.replace("_", "-") for name in inspect.signature(generate).parameters}
 
 
 def test_the_map_of_modules_is_made_from_the_modules():

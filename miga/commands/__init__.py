@@ -11,6 +11,7 @@ import tyro
 
 COMMANDS = {
     "generate": ("miga.commands.generate:generate", "make one video"),
+    "init": ("miga.commands.init:init", "lay down what runs suites in a folder of your own"),
     "methods": ("miga.commands.methods:methods", "list the methods"),
     "models": ("miga.commands.models:models", "list the base models"),
     "models convert": ("miga.commands.models:convert", "turn an original checkpoint into a model directory"),

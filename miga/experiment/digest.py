@@ -18,7 +18,10 @@ from pathlib import Path
 
 from eval.source import parsed, tree
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]  # where the packages stand
+# What runs suites: in a checkout beside the packages, in a wheel a copy of it (setup.py).
+HOME_FILES = ("Snakefile", "config", "environment.yml", "profiles", "workflow")
+HOME = ROOT if (ROOT / "Snakefile").is_file() else Path(__file__).resolve().with_name("home")
 PACKAGES = ("miga", "baselines", "eval")
 
 # From job to frames to file. What a suite asks for is in the request, and so are the options and the weights of a base
@@ -61,7 +64,7 @@ def code_digest(*modules: str) -> str:
 
 def script_digest(name: str) -> str:
     """Of one script of the workflow by itself, for rules whose digest must not cover all that it imports."""
-    return hashlib.sha256(tree(ROOT / "workflow" / "scripts" / f"{name}.py", False).encode()).hexdigest()[:16]
+    return hashlib.sha256(tree(HOME / "workflow" / "scripts" / f"{name}.py", False).encode()).hexdigest()[:16]
 
 
 @cache  # a rule asks for each of its jobs
@@ -94,7 +97,7 @@ def files_of(module: str, packages: frozenset[str]) -> Iterator[tuple[str, Path]
     None for an attribute of a module, and for modules of other packages.
     """
     if "/" in module:
-        yield module, ROOT / module
+        yield module, HOME / module
         return
     parts = module.split(".")
     if parts[0] in packages and (above := _home(parts[0])):

@@ -13,6 +13,7 @@ from eval.benchmark import BENCHMARKS
 from eval.metric import METRICS
 from eval.registry import Registry
 from miga.experiment.digest import (
+    ROOT as CODE,
     code_digest,
     frames_digest,
     scores_digest,
@@ -24,7 +25,7 @@ from miga.experiment.lease import gpus
 from miga.experiment.passes import Passes
 from miga.experiment.suite import Config
 
-ROOT = Path(workflow.basedir)
+ROOT = Path(workflow.basedir)  # the suites' files; CODE has the packages
 
 
 def load():

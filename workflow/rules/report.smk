@@ -46,7 +46,7 @@ rule page:
         videos=rules.videos.output[0],
         template=[
             os.path.relpath(path)
-            for path in sorted((ROOT / "eval" / "report").glob("*.*"))
+            for path in sorted((CODE / "eval" / "report").glob("*.*"))
         ],
     output:
         f"{OUT}/report/index.html",
