@@ -1,3 +1,11 @@
+localrules:
+    tables,
+    plots,
+    ablation,
+    lengths,
+    leaderboard,
+
+
 # Everything here is a function of two tables: of videos, and of scores.
 rule tables:
     input:

@@ -1,3 +1,12 @@
+localrules:
+    take,
+    videos,
+
+
+onstart:
+    announce()
+
+
 # A job loads the model once and makes a shard of videos. The videos are not outputs of the rule, since Snakemake would
 # delete the finished ones of a shard that dies; the manifest is, and it lists them.
 rule generate:

@@ -1,3 +1,9 @@
+# What takes seconds is not worth a job of a cluster: each file of rules says what that is.
+localrules:
+    fetch,
+    prompts,
+
+
 # `snakemake fetch`: all that the suite must have from elsewhere, before it runs; on the machine with the network.
 rule fetch:
     log:

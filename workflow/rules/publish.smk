@@ -1,3 +1,7 @@
+localrules:
+    publish,
+
+
 # The last rule: it takes what the others left, and no network, however broken, makes it fail.
 rule publish:
     input:

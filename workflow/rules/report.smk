@@ -1,3 +1,9 @@
+localrules:
+    quality,
+    manifest,
+    page,
+
+
 # What a reader needs before the numbers: are they trustworthy, where do they come from, and a page that shows them.
 rule quality:
     input:

@@ -1,3 +1,7 @@
+localrules:
+    scores,
+
+
 # One rule for every benchmark. What a judge said and the scores of each video are kept in the cache, so that an
 # interrupted job resumes and a suite that grows scores its new videos only; what a benchmark leaves to be read besides
 # is in the folder called as itself.
