@@ -47,12 +47,13 @@ rule encode:
     conda:
         "../../environment.yml"
     resources:
-        gpu=GPU,
+        gpu=one_gpu,
         mem_mb=memory_of,
     params:
         base=lambda wildcards: model_of(wildcards.base),
         prompts=lambda wildcards: {
-            prompt.id: prompt.prompt for prompt in ENCODED[wildcards.part]
+            prompt.id: [prompt.prompt, *prompt.then]
+            for prompt in ENCODED[wildcards.part]
         },
         code=lambda wildcards: texts_digest(*modules_of(wildcards.base)),
         script=script_digest("encode"),

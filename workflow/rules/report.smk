@@ -2,6 +2,7 @@ localrules:
     quality,
     manifest,
     page,
+    results_page,
 
 
 # What a reader needs before the numbers: are they trustworthy, where do they come from, and a page that shows them.
