@@ -15,7 +15,7 @@ rule generate:
     conda:
         "../../environment.yml"
     resources:
-        gpu=GPU,
+        gpu=one_gpu,
         mem_mb=memory_of,
         runtime=minutes_of,
     params:
