@@ -16,6 +16,8 @@ def metrics(name: Positional[str | None] = None, json: bool = False) -> int:
 
     Which fault a metric sees is what it made of 24 rendered videos of the sprites world, through the sprites networks.
 
+    Example: miga metrics repetition
+
     Args:
         name: Only this one, in full.
         json: As JSON.
@@ -53,6 +55,8 @@ def degrade(
     crf: int = 10,
 ) -> int:
     """Write a video with one fault: a control of which everybody knows what is wrong with it.
+
+    Example: miga degrade red.mp4 --fault freeze --strength 0.5
 
     Args:
         video: The sound video; all its frames are held in memory.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from eval.names import SUFFIXES
 from eval.narrlv.judges.contract import RELEASED, Sampling
 from eval.narrlv.metric import score_folder, score_suite
 from eval.narrlv.suite import Item, factor_and_tna, load, read_json, write_suite
 from eval.narrlv.suite import fetch as fetch_suites
-from eval.vbench.score import SUFFIXES
 
 if TYPE_CHECKING:
     from eval.narrlv.answers import Video
@@ -32,6 +32,8 @@ def metric(
     json: bool = False,
 ) -> None:
     """R_fid, R_cov and R_coh of answers in the released layout, a line per suite.
+
+    Example: miga narrlv metric answers --variant paper
 
     Args:
         dir: Folder with answers/<suite>.json and, for the released variant, aesthetics/<suite>.json.
@@ -52,6 +54,8 @@ def metric(
 
 def fetch(dir: tyro.conf.Positional[Path]) -> None:
     """Fetch the benchmark's prompt suites (Apache-2.0) at the pinned commit and compare their checksums.
+
+    Example: miga narrlv fetch .cache/narrlv
 
     Args:
         dir: Where they go; what is already there is checked and left alone.
@@ -74,6 +78,8 @@ def answer(
     sampling: Sampling = RELEASED,
 ) -> None:
     """Have a server answer the questions about a folder of videos; run again, it asks only what is missing.
+
+    Example: miga narrlv answer videos --suites .cache/narrlv --out answers --url http://localhost:8000/v1
 
     Args:
         videos: Folder with <item id>.mp4, or as published with <suite>/<scene>_<index>_<anything>.mp4. Where an item
@@ -120,6 +126,8 @@ def questions(
     name: str = "own",
 ) -> None:
     """Have a language model write NarrLV's questions for prompts of your own, as suite files to review.
+
+    Example: miga narrlv questions prompts.json suite.json --url http://localhost:8000/v1 --model NAME
 
     Args:
         prompts: JSON list of {"prompt", "factor", "tna"}.

@@ -25,6 +25,8 @@ def score(
 ) -> int:
     """Score videos that anybody made: a row per video and dimension, with a value or the reason why there is none.
 
+    Example: miga score videos --out scores.parquet
+
     Args:
         folder: Videos named `<prompt>-<i>.mp4`.
         out: The long table, a .parquet file.
@@ -98,6 +100,8 @@ def score(
 def verify(suite: Positional[Path], videos: bool = True) -> int:
     """Check what the folder of a suite says about itself; exit status 1 where something does not match.
 
+    Example: miga verify results/sprites
+
     Args:
         suite: A finished suite, such as results/sprites.
         videos: Decode the videos and compare their frames with the sidecars' digests.
@@ -115,6 +119,8 @@ def verify(suite: Positional[Path], videos: bool = True) -> int:
 def merge(boards: Positional[list[Path]], out: Path) -> int:
     """Join leaderboards of several machines; refuses to mix suites, protocols or versions.
 
+    Example: miga leaderboard merge a.csv b.csv --out all.csv
+
     Args:
         boards: Leaderboard files.
         out: The joined leaderboard.
@@ -129,6 +135,8 @@ def merge(boards: Positional[list[Path]], out: Path) -> int:
 
 def validate(boards: Positional[list[Path]]) -> int:
     """Check that leaderboards fit the schema; the first thing that does not is one sentence.
+
+    Example: miga leaderboard validate results/sprites/leaderboard/sprites.csv
 
     Args:
         boards: Leaderboard files.

@@ -143,6 +143,8 @@ def count(number: int, what: str) -> str:
 def progress(suite: Positional[Path]) -> None:
     """Say how far the run of a suite is, from outside: another terminal or machine.
 
+    Example: miga progress results/sprites
+
     Args:
         suite: The folder of a suite, such as results/sprites.
     """
