@@ -44,11 +44,17 @@ class Experiment(Strict):
                 known(entry, rows, f"entry in the benchmark {name!r}:")
         if self.suite.reference:
             known(self.suite.reference, self.entries, "entry as `reference`:")
+        if self.suite.faults:
+            known(self.suite.faults.entry, self.entries, "entry in `faults`:")
         for entry in (self.suite.lengths and self.suite.lengths.entries) or ():
             known(entry, self.entries, "entry in `lengths`:")
-        ids = [prompt.id for prompts in self.prompts.values() for prompt in prompts]
-        for id in {id for id in ids if ids.count(id) > 1}:
-            raise ValueError(f"prompt id {id!r} is used twice")
+        texts: dict[str, str | None] = {}
+        for benchmark, prompts in self.prompts.items():
+            ids = [prompt.id for prompt in prompts]
+            for prompt in prompts:  # two benchmarks may have a prompt in common: they score the same videos
+                if ids.count(prompt.id) > 1 or texts.get(prompt.id, prompt.prompt) != prompt.prompt:
+                    raise ValueError(f"prompt id {prompt.id!r} is used twice (in the benchmark {benchmark!r})")
+            texts |= {prompt.id: prompt.prompt for prompt in prompts}
         return self
 
     def rows(self) -> dict[str, Entry]:
@@ -72,27 +78,23 @@ class Experiment(Strict):
 
     def videos_of(self, entry: str) -> list[tuple[str, str | None, int]]:
         """(prompt id, prompt, seed) of every video of an entry, on each base model."""
-        return [
-            (prompt.id, prompt.prompt, seed)
-            for name in self.benchmarks_of(entry)
-            for prompt in self.prompts[name]
-            for seed in self.suite.seeds[: self.suite.benchmarks[name].seeds]
-        ]
+        return [video for shard in self.shards_of(entry).values() for video in shard]
 
     def shards_of(self, entry: str, size: int | None = None) -> dict[str, list[tuple[str, str | None, int]]]:
         """Name -> videos, as in `videos_of`, that one job makes: some prompts of one benchmark in a row, with one seed.
 
         Stable: more prompts or seeds add videos at the end of the last shards, and shards, and move none to another.
+        A video that several benchmarks score is made for the first of them.
         """
-        size = size or self.suite.shard
-        return {
-            f"{name}-{start // size}-seed-{seed}": [
-                (p.id, p.prompt, seed) for p in self.prompts[name][start : start + size]
-            ]
-            for name in self.benchmarks_of(entry)
-            for seed in self.suite.seeds[: self.suite.benchmarks[name].seeds]
-            for start in range(0, len(self.prompts[name]), size)
-        }
+        size, found, made = size or self.suite.shard, {}, set()
+        for name in self.benchmarks_of(entry):
+            for seed in self.suite.seeds[: self.suite.benchmarks[name].seeds]:
+                for start in range(0, len(self.prompts[name]), size):
+                    asked = [(p.id, p.prompt, seed) for p in self.prompts[name][start : start + size]]
+                    if new := [video for video in asked if video not in made]:
+                        found[f"{name}-{start // size}-seed-{seed}"] = new
+                        made.update(new)
+        return found
 
     def benchmarks_of(self, entry: str) -> list[str]:
         """Benchmarks that an entry takes part in."""

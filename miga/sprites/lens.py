@@ -18,6 +18,8 @@ READER = Path(__file__).parent / "weights" / "reader.safetensors"
 class SpritesLens(Lens):
     """The reader's features, of the shape as subject and of the scene as background."""
 
+    protocol = "sprites"
+
     def load(self, metrics: Collection[str]) -> Backbones:
         import torch
 
@@ -30,7 +32,7 @@ class SpritesLens(Lens):
         read = sprites_reader.features
         weights = reader.WEIGHTS.read_bytes() + interpolator.WEIGHTS.read_bytes()
         return Backbones(
-            protocol="sprites",
+            protocol=self.protocol,
             version=hashlib.sha256(weights).hexdigest()[:12],
             subject=lambda frames: read(frames)[:, :64],
             background=lambda frames: read(frames)[:, 64:],
@@ -39,7 +41,7 @@ class SpritesLens(Lens):
             looks=looks(sprites_reader),
         )
 
-    def weights(self) -> list[Path]:
+    def weights(self, metrics: Collection[str]) -> list[Path]:
         return [READER]
 
 

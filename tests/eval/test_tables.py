@@ -14,8 +14,8 @@ import pytest
 from eval import leaderboard, plots, tables
 from eval.metric import card
 from eval.vbench import STANDARD, VBENCH
-from eval.vbench.cards import MAIN, OVERALL
-from tests.eval.conftest import ENTRIES, made_up_facts, made_up_scores
+from eval.vbench.cards import OVERALL
+from tests.eval.conftest import ENTRIES, MAIN, made_up_facts, made_up_scores
 
 
 @pytest.fixture
