@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 CORES ?= all
 
-.PHONY: setup reproduce test lint bench
+SLURM := snakemake-executor-plugin-slurm==2.8.0
+
+.PHONY: setup reproduce test test-cluster lint bench
 .DELETE_ON_ERROR:
 
 setup: .venv/.ready
@@ -21,6 +23,11 @@ reproduce: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2
+
+# A Slurm of one node on this machine, as root on Debian; SUITE=sprites for the whole of a suite.
+test-cluster: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check $(SLURM)
+	tests/cluster/run $(SUITE)
 
 lint: setup
 	$(BIN)/ruff check

@@ -23,6 +23,29 @@ wildcard_constraints:
     frames=r"\d+",
 
 
+onstart:
+    announce()
+
+
+# What takes seconds is not worth a job of a cluster.
+localrules:
+    all,
+    fetch,
+    prompts,
+    take,
+    videos,
+    scores,
+    tables,
+    plots,
+    ablation,
+    lengths,
+    leaderboard,
+    quality,
+    manifest,
+    page,
+    publish,
+
+
 rule all:
     default_target: True
     input:

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,9 +54,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """What writers of `path` that were killed have left beside it."""
-    start = hidden(path, "").name
-    return [left for left in path.parent.iterdir() if left.name.startswith(start) and left.name.endswith(".partial")]
+    """What writers of `path` have left beside it, those that were killed or still write."""
+    theirs = re.compile(re.escape(hidden(path, "").name) + r"\d+(-\d+)?\.partial")
+    return [left for left in path.parent.iterdir() if theirs.fullmatch(left.name)]
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -97,17 +98,28 @@ def alone(path: Path) -> Iterator[None]:
     """
     lock = hidden(path, "lock")
     with naming(path, lock):
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise ValueError(f"{path}: another run is making it; wait for it, or choose another name") from None
-    except OSError:
-        pass
+        handle = _locked(lock)
+    if handle is None:
+        raise ValueError(f"{path}: another run is making it; wait for it, or choose another name")
     try:
         yield
     finally:
         with suppress(OSError):
             lock.unlink(missing_ok=True)
         os.close(handle)
+
+
+def _locked(lock: Path) -> int | None:
+    """A handle that holds the lock; None while another process does."""
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except OSError:
+        return handle
+    if os.fstat(handle).st_nlink:
+        return handle
+    os.close(handle)  # of a run that ended meanwhile and took its lock away
+    return _locked(lock)

@@ -40,13 +40,14 @@ class Column:
 
 SCHEMA = (
     Column("suite", str, "the experiment: base models x entries x prompts x seeds x metrics"),
-    Column("base", str, "base model, as the suite calls it"),
+    Column("base", str, "base model, as the suite calls it; of videos that others made the one that they stand beside"),
     Column("entry", str, "row of the tables: a method with its parameters, under a name"),
     Column("label", str, "how tables call it"),
-    Column("method", str, "registered method"),
+    Column("method", str, "registered method; trained or external where others made the videos"),
     Column("method_version", str, "version on the method's card", optional=True),
     Column("control", bool, "whether the entry only brackets the metrics"),
     Column("port", bool, "whether the method is this project's port to the base model, which its own paper lacks"),
+    Column("origin", str, "trained or external: others made the videos; empty: this harness did", optional=True),
     Column(
         "metric",
         str,
@@ -106,6 +107,7 @@ def build(
                     "method_version": _one(made_by["version"]),
                     "control": _one(made_by["control"]) is True,
                     "port": _one(made_by["port"]) is True,
+                    "origin": _one(made_by["origin"]),
                     "metric": metric.name,
                     "metric_version": "/".join(dict.fromkeys(used["version"])),
                     "higher_is_better": metric.higher_is_better,

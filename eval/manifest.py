@@ -56,6 +56,7 @@ def build(
     """
     suite = Path(suite)
     facts = records.read(suite / "videos.parquet")
+    made = facts[facts["origin"].isna()]
     return {
         "suite": suite.name,
         "command": command,
@@ -63,8 +64,8 @@ def build(
         "config": dict(config),
         "config_sha256": _text_digest(config),
         "prompts_sha256": _text_digest(sorted(set(zip(facts["prompt_id"], facts["prompt"], strict=True)))),
-        "weights_sha256": dict(zip(facts["base"], facts["weights_sha256"], strict=True)),
-        "methods": {f"{fact.base}/{fact.entry}": fact.version for fact in facts.itertuples()},
+        "weights_sha256": dict(zip(made["base"], made["weights_sha256"], strict=True)),
+        "methods": {f"{fact.base}/{fact.entry}": fact.version for fact in made.itertuples()},
         "videos": len(facts),
         "packages": packages(),
         "hardware": hardware(),

@@ -54,6 +54,7 @@ class Sidecar(BaseModel, extra="allow"):
     control: bool | None = None  # brackets the metrics; no contender
     sound: bool | None = None  # a control that nothing is wrong with
     port: bool | None = None  # to this base model by this project
+    origin: str | None = None  # "trained" or "external" where others made it, None where this project did
     streaming: bool | None = None  # memory does not grow with the length
     prompt_tokens: list[dict[str, int] | None] | None = None  # that each prompt had, and that its text tower used
     trace: dict[str, list[dict[str, Any]]] | None = None  # what the method told about its run

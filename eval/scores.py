@@ -12,12 +12,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from eval import records
 from eval.files import replacing
-from eval.records import IDENTITY
 
+# What may name a video in a row. `label`, how tables called its entry, stands in tables of version 0.1 and is what
+# scripts of that time give: it is taken and left aside, since labels are joined when a table is made.
+IDENTITY = ("suite", "base", "entry", "method", "label", "prompt_id", "seed")
 SCHEMA = pa.schema(
     [
-        *((name, pa.int64() if name == "seed" else pa.string()) for name in IDENTITY),
+        *((name, pa.int64() if name == "seed" else pa.string()) for name in records.IDENTITY),
         ("frames", pa.int64()),  # frames decoded; 0 where the file could not be read
         ("metric", pa.string()),
         ("protocol", pa.string()),  # through which networks and rules: scores of two protocols never meet

@@ -1,7 +1,7 @@
 """Tables as CSV, Markdown and LaTeX: every number from the long table or the sidecars, with its interval and its n.
 
-A cell in bold is the best of its column on its base model, controls apart, and only where the 95 % interval of the
-paired difference to the runner-up excludes zero. Nothing is bold by a metric that the matrix of faults
+A cell in bold is the best of its column on its base model, controls and videos of others apart, and only where the 95 %
+interval of the paired difference to the runner-up excludes zero. Nothing is bold by a metric that the matrix of faults
 (`eval/sensitivity.py`) has not tried, nor by one that rewards a video for freezing or looping, unless the video moves
 and repeats like a sound control. A value that an unsound control beats is grey, with that control named.
 """
@@ -61,6 +61,7 @@ class Row:
     cells: dict[str, Cell]
     control: bool = False
     port: bool = False  # the method's own paper has it on other base models only
+    origin: str = ""  # "trained" or "external" where others made the videos: they stand beside the base's, not of it
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,18 @@ def comparison(
 
     scores: the long table of one suite, one protocol and version per metric; facts: its sidecars (`records.read`).
     words: entry -> its text in the first column instead of its label, under `heading`.
-    An entry that ran on another base model only has a row without numbers.
+    An entry that ran on another base model only has a row without numbers; videos of others have none there.
     """
     one_protocol(scores)
     labels = labels_of(facts, scores["entry"]) | dict(words or {})
     entries = [entry for entry in (labels if entries is None else entries) if entry in labels]
-    controls, ports, sound = _controls(facts), _ports(facts), _sound(facts)
+    controls, ports, sound, origins = _controls(facts), _ports(facts), _sound(facts), origins_of(facts)
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
         alike = partial(_like_a_sound_video, parts=parts, sound=sound, resamples=resamples)
-        contenders = {entry: parts[entry] for entry in entries if entry in parts and entry not in controls}
+        apart = controls | origins.keys()
+        contenders = {entry: parts[entry] for entry in entries if entry in parts and entry not in apart}
         cells: dict[str, dict[str, Cell]] = {entry: {} for entry in entries}
         for column in columns:
             estimates = {
@@ -121,9 +123,10 @@ def comparison(
             for entry in entries:
                 beaten = None if entry in controls else _beaten(estimates[entry], rivals, column)
                 cells[entry][column.name] = Cell(estimates[entry], entry == best, labels[beaten] if beaten else "")
-        for entry in entries:
-            row = Row(base, entry, (base, labels[entry]), cells[entry], entry in controls, (base, entry) in ports)
-            rows.append(row)
+        for entry in (entry for entry in entries if entry in parts or entry not in origins):
+            origin = origins.get(entry, "")
+            words = ("–" if origin else base, labels[entry])
+            rows.append(Row(base, entry, words, cells[entry], entry in controls, (base, entry) in ports, origin))
     return Table(name, title, ("Base", heading), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -141,8 +144,8 @@ def differences(
     """The reference entry minus each other one, paired on prompt and seed; bold where the interval excludes zero."""
     one_protocol(scores)
     entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    controls, ports, labels = _controls(facts), _ports(facts), labels_of(facts, scores["entry"])
-    rows = []
+    controls, ports, origins = _controls(facts), _ports(facts), origins_of(facts)
+    labels, rows = labels_of(facts, scores["entry"]), []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
         if reference not in parts:
@@ -153,7 +156,8 @@ def differences(
             gaps = {c.name: difference(parts[reference], parts[entry], c.parts, resamples) for c in columns}
             label = f"{labels[reference]} − {labels[entry]}"
             cells = {column: Cell(gap, gap.certain) for column, gap in gaps.items()}
-            rows.append(Row(base, entry, (base, label), cells, entry in controls, (base, entry) in ports))
+            marks = entry in controls, (base, entry) in ports, origins.get(entry, "")
+            rows.append(Row(base, entry, (base, label), cells, *marks))
     return Table(name, title, ("Base", "Difference"), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -167,7 +171,7 @@ def cost(
 ) -> Table:
     """Model calls and seconds per frame (means over prompts), largest peak memory and streaming, from the sidecars."""
     entries = list(dict.fromkeys(facts["entry"])) if entries is None else list(entries)
-    controls, ports = _controls(facts), _ports(facts)
+    controls, ports, origins = _controls(facts), _ports(facts), origins_of(facts)
     spent = pd.concat([
         facts.assign(metric=metric.name, value=pd.to_numeric(facts[fact]) / pd.to_numeric(facts["frames"]))
         for metric, fact in ((CALLS, "model_calls"), (SECONDS, "wall_seconds"))
@@ -184,9 +188,11 @@ def cost(
             counts = int(peak.notna().sum()), len(part), part["prompt_id"].nunique()
             cells[MEMORY.name] = Cell(Estimate(None if peak.isna().all() else float(peak.max()), None, None, *counts))
             first = part.iloc[0]
-            streams = "–" if pd.isna(first["streaming"]) else "yes" if first["streaming"] else "no"
-            words = (base, first["label"], streams)
-            rows.append(Row(base, entry, words, cells, entry in controls, (base, entry) in ports))
+            origin = origins.get(entry, "")
+            unsaid = "unknown" if origin else "–"
+            streams = unsaid if pd.isna(first["streaming"]) else "yes" if first["streaming"] else "no"
+            words = ("–" if origin else base, first["label"], streams)
+            rows.append(Row(base, entry, words, cells, entry in controls, (base, entry) in ports, origin))
     return Table(name, title, ("Base", "Method", "Streaming"), COST, tuple(rows), tuple(notes))
 
 
@@ -260,6 +266,12 @@ def _ports(facts: pd.DataFrame) -> set[tuple[str, str]]:
     """(base, entry) where the method is this project's port to the base model."""
     ported = facts[facts["port"].eq(True)]
     return set(zip(ported["base"], ported["entry"], strict=True))
+
+
+def origins_of(facts: pd.DataFrame) -> dict[str, str]:
+    """Entry -> how its videos came to be, of those that others made."""
+    given = facts[facts["origin"].notna()]
+    return dict(zip(given["entry"], given["origin"], strict=True))
 
 
 def _best(parts: Mapping[str, pd.DataFrame], estimates: Mapping[str, Estimate], column: Metric, resamples: int):
@@ -339,7 +351,7 @@ def to_frame(table: Table) -> pd.DataFrame:
     for row in table.rows:
         line: dict[str, Any] = {"base": row.base, "entry": row.entry}
         line |= {_key(word): text for word, text in zip(table.words[1:], row.words[1:], strict=True)}
-        line |= {"control": row.control, "port": row.port}
+        line |= {"control": row.control, "port": row.port, "origin": row.origin}
         for column in table.columns:
             cell, name = row.cells[column.name], column.name
             found = cell.estimate
@@ -370,6 +382,7 @@ def to_data(table: Table) -> dict[str, Any]:
                 "words": list(row.words),
                 "control": row.control,
                 "port": row.port,
+                "origin": row.origin,
                 "n": _count(row),
                 "cells": {
                     name: {**asdict(cell.estimate), "best": cell.best, "beaten": cell.beaten, "paper": cell.paper}
@@ -433,6 +446,9 @@ def legend(table: Table) -> str:
         parts.append("In parentheses: the paper's number and ours minus it; –: the paper did not run this.")
     if any(row.port for row in table.rows):
         parts.append("†: our port to this base model, which the method's own paper does not have.")
+    if any(row.origin for row in table.rows):
+        words = "trained, external: videos that others made, with a model trained for it or in ways unknown to us"
+        parts.append(words + ("." if table.words[1:2] == ("Difference",) else "; they are never bold."))
     return " ".join(parts)
 
 

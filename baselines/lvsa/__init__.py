@@ -13,6 +13,7 @@ from torch import Tensor
 from baselines.lvsa.pattern import key_frame_interval, shrunk, sparse_attention
 from miga.engine.attention import attention, denoise_with
 from miga.engine.base_model import BaseModel, Text
+from miga.engine.frame_texts import denoise_telling, frame_texts
 from miga.engine.method import Card, Method, MethodConfig
 from miga.engine.noise import Noise
 from miga.engine.sampling import sample_clip
@@ -57,7 +58,13 @@ def generate(
         offset = config.shift(steps - 1 - level, interval)
         return partial(sparse_attention, window=window, first=first, interval=interval, offset=offset)
 
-    yield sample_clip(model, texts[0], noise, num_latents, None, config.guidance_scale, denoise_with(model, attend_at))
+    denoise = denoise_with(model, attend_at)
+    if len(texts) > 1:
+        if num_latents < len(texts):
+            raise ValueError(f"lvsa: {len(texts)} prompts need as many latent frames, not {num_latents}: ask for more")
+        own = [texts[frame * len(texts) // num_latents].positive for frame in range(num_latents)]
+        denoise = denoise_telling(model, lambda level: frame_texts(model.denoiser, own), texts[0], denoise)
+    yield sample_clip(model, texts[0], noise, num_latents, None, config.guidance_scale, denoise)
 
 
 METHOD = Method(
@@ -76,8 +83,10 @@ METHOD = Method(
         notes=(
             "Made for speed as much as for quality. The original sets the key frames of a step at the end of the step "
             "before, so that steps 0 and 1 share theirs (offset=released). On a base whose clip has not 21 latent "
-            "frames the window is scaled, which is our choice; our port to UNets does the same over frames alone."
+            "frames the window is scaled, which is our choice; our port to UNets does the same over frames alone. Of "
+            "several prompts, which the original does not take, each frame reads that of its part of the video."
         ),
+        multi_prompt=True,
     ),
     config=LVSA,
     generate=generate,

@@ -20,6 +20,8 @@ COMMANDS = {
     "sprites faults": ("miga.commands.sprites:faults", "make the matrix of which metric sees which fault"),
     "doctor": ("miga.experiment.doctor:doctor", "say what is installed, which suite would run and what is missing"),
     "plan": ("miga.experiment.plan:plan", "estimate what a suite costs before it starts"),
+    "import": ("miga.commands.given:take_in", "make videos that somebody else made a row of a suite"),
+    "progress": ("miga.experiment.progress:progress", "say how far the run of a suite is"),
     "score": ("miga.commands.scores:score", "score a folder of videos that anybody made"),
     "metrics": (
         "miga.commands.metrics:metrics",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -14,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-
-LONGEST_NAME = 255  # bytes, on all common file systems
 
 
 def generate(
@@ -50,80 +45,29 @@ def generate(
         crf: Constant rate factor of the encoder, 0 to 51; smaller is finer.
         checkpoint_every: Frames between checkpoints; killed and run again with the same arguments, it resumes.
     """
-    from eval.files import only_ours
-    from eval.parsing import parse
-    from miga.experiment.suite import SEEDS, Encoder
+    from miga import models
+    from miga.experiment import run, single
 
-    if not all(text.strip() for text in (prompt, *then)):
-        raise ValueError("the prompt is empty: say what the video shows")
     if image and video:
         raise ValueError("--image and --video: give one of them to begin with")
-    for option, start in (("--image", image), ("--video", video)):
-        if start and not start.is_file():
-            raise ValueError(f"{option} {start}: no such file")
-    for text in (prompt, *then):
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise ValueError(f"the prompt {text!a} is no text: give it in UTF-8")
-    if 0 < frames <= len(then):
-        raise ValueError(f"--frames {frames}: {1 + len(then)} prompts need at least as many frames")
-    if not 0 <= seed <= SEEDS:
-        raise ValueError(f"--seed {seed}: give a number from 0 to {SEEDS}")
     if frames < 0:
         raise ValueError(f"--frames {frames}: give a positive number, or 0 for a video without end")
-    if checkpoint_every < 0:
-        raise ValueError(f"--checkpoint-every {checkpoint_every}: give a positive number, or 0 for no checkpoints")
-    if out.suffix.lower() != ".mp4" or out.is_dir():
-        raise ValueError(f"{out}: the output must be an .mp4 file")
-    encoder = parse(Encoder, {"crf": crf}, "--crf")
-    if out.parent.exists() and not out.parent.is_dir():
-        raise ValueError(f"{out.parent}: is not a folder")
-    sidecar = out.with_suffix(".json")
-    only_ours(sidecar, is_sidecar, "the sidecar of a video of ours")
-    only_ours(out, lambda video: sidecar.exists(), "a video of ours (it has no sidecar)")
-    if len(os.fsencode(sidecar.name)) > LONGEST_NAME:
-        raise ValueError(f"{out.name[:40]}...: the name is too long for {sidecar.suffix} to stand beside it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out.parent):  # an unwritable folder is found before any work
-        pass
-
-    from tqdm import tqdm
-
-    from miga import models
-    from miga.experiment import run
-    from miga.experiment.job import Job
-
-    job = Job(
-        suite="custom",
-        base=model,
-        entry=method,
-        method=method,
-        params=key_values(param),
-        prompt_id=out.stem,
-        prompt=prompt,
-        then=tuple(then),
-        start=image or video,
-        seed=seed,
-        frames=frames or None,
-        encoder=encoder,
-        video=out,
-    )
-    _ = job.configured  # an unknown method or parameter is found before the model is loaded
+    prompts, every = [prompt, *then], checkpoint_every or None
+    job = single.asked(prompts, model, method, key_values(param), frames or None, seed, image or video, out, crf, every)
     base = models.load(model, **key_values(model_param))
-    texts = base.encode([prompt, *then])
+    texts = base.encode(prompts)
     for text in texts:
         if text.cut:
             print(f"note: {text.cut}", file=sys.stderr)
+
+    from tqdm import tqdm
+
     with tqdm(total=job.frames, unit="frame", desc=out.name, delay=1) as bar, stoppable(job.frames is None) as stopped:
-        facts = run.generate(job, base, texts, bar.update, stopped, checkpoint_every or None)
+        facts = run.generate(job, base, texts, bar.update, stopped, every)
     print(
         f"{out}: {facts['frames']} frames at {facts['fps']} per second, {facts['wall_seconds']:.1f} s, "
         f"{facts['model_calls']} model calls, {facts['peak_memory_mb']:.0f} MB"
     )
-
-
-def is_sidecar(path: Path) -> bool:
-    """Whether a JSON file is one that this project wrote beside a video."""
-    return "frames_sha256" in json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager

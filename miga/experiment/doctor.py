@@ -73,6 +73,7 @@ def packages() -> Iterator[Finding]:
 
 def of_suite(name: str) -> Iterator[Finding]:
     """The suite that would run, its base models and methods."""
+    from miga.experiment.check import told
     from miga.experiment.job import configure
     from miga.experiment.needed import needed_by
     from miga.models.fetch import inventory
@@ -84,7 +85,11 @@ def of_suite(name: str) -> Iterator[Finding]:
     for item in inventory(needed_by(name)):
         where = item.folder if item.present else item.remedy
         yield GOOD if item.present else BAD, item.name, f"{item.gigabytes:.2f} GB, {item.licence}: {where}"
+    for line in told(experiment):
+        yield GOOD, "videos of others", line
     for entry, chosen in experiment.entries.items():
+        if entry in experiment.given:
+            continue
         try:
             method, _ = configure(chosen.method, chosen.params)
             yield GOOD, entry, method.card.summary

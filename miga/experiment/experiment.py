@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from eval.benchmark import BENCHMARKS, Name, Prompt, Settings
 from eval.parsing import Strict, known, parse, read_yaml
 from miga.experiment.earlier import modern
-from miga.experiment.suite import RESERVED, Ablation, Entry, MethodFile, Suite
+from miga.experiment.given import Found, find
+from miga.experiment.suite import RESERVED, Ablation, Entry, Given, MethodFile, Suite
 
 
 class Experiment(Strict):
@@ -17,10 +18,11 @@ class Experiment(Strict):
 
     name: Name
     suite: Suite
-    entries: dict[Name, Entry]
+    entries: dict[Name, Entry | Given]
     variants: dict[Name, Entry]
     ablations: dict[Name, Ablation]
     prompts: dict[Name, list[Prompt]]  # by benchmark
+    given: dict[Name, Found] = Field({}, exclude=True)  # the videos of entries that others made
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
@@ -32,7 +34,7 @@ class Experiment(Strict):
                 known(base, self.suite.bases, "base model")
         for base, chosen in self.suite.bases.items():
             for method in chosen.without:
-                known(method, {entry.method for entry in rows.values()}, f"method that {base!r} is without:")
+                known(method, {entry.method for entry in self.made().values()}, f"method that {base!r} is without:")
         for name in self.suite.ablations:
             known(name, self.ablations, "ablation")
             if self.ablations[name].table in self.suite.tables():
@@ -48,6 +50,8 @@ class Experiment(Strict):
             known(self.suite.faults.entry, self.entries, "entry in `faults`:")
         for entry in (self.suite.lengths and self.suite.lengths.entries) or ():
             known(entry, self.entries, "entry in `lengths`:")
+            if entry in self.given:
+                raise ValueError(f"`lengths`: nobody can measure what the videos of {entry!r} cost: remove it there")
         texts: dict[str, str | None] = {}
         for benchmark, prompts in self.prompts.items():
             ids = [prompt.id for prompt in prompts]
@@ -57,9 +61,17 @@ class Experiment(Strict):
             texts |= {prompt.id: prompt.prompt for prompt in prompts}
         return self
 
-    def rows(self) -> dict[str, Entry]:
+    def rows(self) -> dict[str, Entry | Given]:
         """All entries and variants that this suite can build."""
         return self.entries | self.variants
+
+    def made(self) -> dict[str, Entry]:
+        """Those of them whose videos a method makes."""
+        return {name: row for name, row in self.rows().items() if isinstance(row, Entry)}
+
+    def has(self, entry: str, prompt: str, seed: int) -> bool:
+        """Whether an entry has a video of a prompt and a seed: of given ones, perhaps not of each."""
+        return entry not in self.given or (prompt, seed) in self.given[entry].files
 
     def rows_of_all(self) -> list[str]:
         """Entries of the main tables, then those that only an ablation of this suite has."""
@@ -70,15 +82,21 @@ class Experiment(Strict):
         """The base models of an entry's videos: those that its file names, without those that cannot run its method."""
         row = self.rows()[entry]
         chosen = row.bases or list(self.suite.bases)
+        if isinstance(row, Given):
+            return chosen
         return [base for base in chosen if row.method not in self.suite.bases[base].without]
 
     def prompts_of(self, entry: str, benchmark: str) -> dict[str, Prompt]:
         """Prompt id -> prompt of an entry's videos of a benchmark; none where it takes other entries only."""
-        return {p.id: p for p in self.prompts[benchmark] if benchmark in self.benchmarks_of(entry)}
+        ids = {id for id, _, _ in self.videos_of(entry)}
+        return {p.id: p for p in self.prompts[benchmark] if p.id in ids}
 
     def videos_of(self, entry: str) -> list[tuple[str, str | None, int]]:
         """(prompt id, prompt, seed) of every video of an entry, on each base model."""
         return [video for shard in self.shards_of(entry).values() for video in shard]
+
+    def seeds_of(self, benchmark: str) -> list[int]:
+        return self.suite.seeds[: self.suite.benchmarks[benchmark].seeds]
 
     def shards_of(self, entry: str, size: int | None = None) -> dict[str, list[tuple[str, str | None, int]]]:
         """Name -> videos, as in `videos_of`, that one job makes: some prompts of one benchmark in a row, with one seed.
@@ -88,18 +106,22 @@ class Experiment(Strict):
         """
         size, found, made = size or self.suite.shard, {}, set()
         for name in self.benchmarks_of(entry):
-            for seed in self.suite.seeds[: self.suite.benchmarks[name].seeds]:
+            for seed in self.seeds_of(name):
                 for start in range(0, len(self.prompts[name]), size):
                     asked = [(p.id, p.prompt, seed) for p in self.prompts[name][start : start + size]]
-                    if new := [video for video in asked if video not in made]:
+                    if new := [v for v in asked if v not in made and self.has(entry, v[0], v[2])]:
                         found[f"{name}-{start // size}-seed-{seed}"] = new
                         made.update(new)
         return found
 
     def benchmarks_of(self, entry: str) -> list[str]:
-        """Benchmarks that an entry takes part in."""
-        said = self.suite.benchmarks.items()
-        return [name for name, chosen in said if chosen.entries is None or entry in chosen.entries]
+        """Benchmarks that an entry takes part in, and has a video for."""
+        return [
+            name
+            for name, chosen in self.suite.benchmarks.items()
+            if (chosen.entries is None or entry in chosen.entries)
+            and any(self.has(entry, prompt.id, seed) for prompt in self.prompts[name] for seed in self.seeds_of(name))
+        ]
 
     @property
     def main(self) -> str:
@@ -111,7 +133,7 @@ class Experiment(Strict):
         wanted = self.suite.lengths
         return [
             (base, entry, frames)
-            for entry in (wanted.entries or self.entries if wanted else ())
+            for entry in (wanted.entries or (name for name in self.entries if name in self.made()) if wanted else ())
             for base in self.bases_of(entry)
             for frames in wanted.frames
         ]
@@ -149,26 +171,48 @@ def load_experiment(suite: str, root: Path, limit: int | None = None) -> Experim
 
     Raises `ValueError` with one sentence that names the file, the key and the nearest known one.
     """
-    folder = root / "config"
-    path = Path(suite) if suite.endswith((".yaml", ".yml")) else folder / "suites" / f"{suite}.yaml"
+    folder, path = root / "config", path_of(suite, root)
     if path.parent == folder / "suites":
         known(path.stem, {file.stem for file in path.parent.glob("*.yaml")}, "suite")
     loaded = parse(Suite, modern(read_yaml(path), str(path)), str(path))
     parts: dict[str, dict] = dict(entries={}, variants={}, ablations={})
     for name in loaded.files:
         known(name, {file.stem for file in (folder / "methods").glob("*.yaml")}, "method file")
-        file = folder / "methods" / f"{name}.yaml"
+    named = [folder / "methods" / f"{name}.yaml" for name in loaded.files]
+    for file in [*named, *sorted(imported_as(suite, root, "").parent.glob("*.yaml"))]:
         methods = parse(MethodFile, read_yaml(file), str(file))
         for part, found in parts.items():
             if twice := found.keys() & getattr(methods, part).keys():
                 raise ValueError(f"{file}: {part} {', '.join(sorted(twice))}: already defined by another method file")
             found |= getattr(methods, part)
-    prompts = {name: read_prompts(root, name, chosen, limit) for name, chosen in loaded.benchmarks.items()}
-    return parse(Experiment, dict(name=path.stem, suite=loaded, prompts=prompts, **parts), str(path))
+    prompts = {name: read_prompts(root, name, chosen) for name, chosen in loaded.benchmarks.items()}
+    given = {
+        name: given_videos(name, entry, root, loaded, prompts)
+        for name, entry in parts["entries"].items()
+        if isinstance(entry, Given)
+    }
+    prompts = {name: found[:limit] for name, found in prompts.items()}
+    return parse(Experiment, dict(name=path.stem, suite=loaded, prompts=prompts, given=given, **parts), str(path))
 
 
-def read_prompts(root: Path, benchmark: str, chosen: Settings, limit: int | None = None) -> list[Prompt]:
+def path_of(suite: str, root: Path) -> Path:
+    """The file of a suite, by its name or path."""
+    return Path(suite) if suite.endswith((".yaml", ".yml")) else root / "config/suites" / f"{suite}.yaml"
+
+
+def imported_as(suite: str, root: Path, entry: str) -> Path:
+    """Where an entry of videos that others made is written: beside the file of the suite, which stays as it is."""
+    return path_of(suite, root).with_suffix(".videos") / f"{entry}.yaml"
+
+
+def given_videos(name: str, entry: Given, root: Path, suite: Suite, prompts: dict[str, list[Prompt]]) -> Found:
+    """The videos of an entry that others made, for the benchmarks that it takes part in."""
+    chosen = {key: said for key, said in suite.benchmarks.items() if said.entries is None or name in said.entries}
+    texts = {prompt.id: prompt.prompt for key in chosen for prompt in prompts[key]}
+    seeds = {prompt.id: suite.seeds[: said.seeds] for key, said in chosen.items() for prompt in prompts[key]}
+    return find(entry, root, texts, seeds)
+
+
+def read_prompts(root: Path, benchmark: str, chosen: Settings) -> list[Prompt]:
     """The prompts of a benchmark; a limit takes the first ones and leaves their ids alone."""
-    found = BENCHMARKS.get(benchmark).read_prompts(root / chosen.prompts, chosen)
-    limits = [n for n in (chosen.limit, limit) if n]
-    return found[: min(limits)] if limits else found
+    return BENCHMARKS.get(benchmark).read_prompts(root / chosen.prompts, chosen)[: chosen.limit]

@@ -36,7 +36,7 @@ class Job(Strict):
     seed: int
     frames: int | None  # None: until interrupted
     encoder: Encoder = Encoder()
-    video: Path
+    video: Path | None = None  # None: its frames are only handed over
 
     @property
     def sidecar(self) -> Path:

@@ -7,6 +7,7 @@ and written into the video again; both files go away when the video is whole.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,15 @@ class Spool:
     identity: the request of the video. A checkpoint of another request is a `ValueError` that says how it differs.
     every: frames between two checkpoints.
     device: where the model's latents live.
+    seconds: that lie between two checkpoints at least.
     """
 
-    def __init__(self, path: Path, identity: dict[str, Any], every: int, device: torch.device) -> None:
+    def __init__(
+        self, path: Path, identity: dict[str, Any], every: int, device: torch.device, seconds: float = 0.0
+    ) -> None:
         self.state = hidden(path, "checkpoint")
         self.raw = hidden(path, "frames")  # height and width as uint32, then frame after frame
-        self.identity, self.every = identity, every
+        self.identity, self.every, self.seconds, self.moment = identity, every, seconds, time.monotonic()
         self.found = checkpoint.load(self.state, identity, device)
         self.written = self.saved = self.found.frames if self.found else 0
         if not self.found:
@@ -54,17 +58,17 @@ class Spool:
                 yield np.fromfile(file, np.uint8, count * size).reshape(count, height, width, 3)
 
     def keep(self, frames: Frames, latents: int, generation: Iterator[Tensor], decoder: Decoder, trace: Trace) -> None:
-        """Append new frames; when `every` have come since the last checkpoint, make one. `latents` counts all taken."""
+        """Append new frames; when a checkpoint is due, make one. `latents` counts all taken."""
         with naming(self.raw), open(self.raw, "ab") as file:
             if not self.written:
                 file.write(np.array(frames.shape[1:3], np.uint32))
             file.write(np.ascontiguousarray(frames))
             self.written += len(frames)
-            if self.written - self.saved < self.every:
+            if self.written - self.saved < self.every or time.monotonic() - self.moment < self.seconds:
                 return
             file.flush()
             os.fsync(file.fileno())
-        self.saved = self.written
+        self.saved, self.moment = self.written, time.monotonic()
         state = checkpoint.state(generation)
         checkpoint.save(
             self.state, Checkpoint(self.identity, latents, self.written, state, decoder.state(), trace.events)
@@ -73,3 +77,12 @@ class Spool:
     def clear(self) -> None:
         for path in (self.state, self.raw, *leftovers(self.state)):
             path.unlink(missing_ok=True)
+
+
+def forget(path: Path, identity: dict[str, Any]) -> None:
+    """Drop what an unfinished video of another request, or a broken one, has left where this one is to be made."""
+    state = hidden(path, "checkpoint")
+    try:
+        checkpoint.load(state, identity)
+    except ValueError:
+        state.unlink()

@@ -19,7 +19,7 @@ from eval.parsing import Strict, parse
 
 RESERVED = {
     "all", "prompts", "encode", "generate", "score", "scores", "tables", "plots", "publish", "length", "lengths",
-    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "faults",
+    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "take", "faults",
 }  # fmt: skip
 
 
@@ -44,6 +44,32 @@ class Entry(Strict):
     bases: list[str] | None = Field(None, description="only these base models; default: all that the method runs on")
 
 
+class Given(Strict):
+    """One row of a table: videos that somebody else made, of a trained or a closed model, under a name of its own."""
+
+    videos: str = Field(
+        description="folder with `<prompt id>.mp4`, `<prompt>-<i>.mp4` or `<prompt id>/*.mp4`, or a CSV file with the "
+        "columns file and prompt_id or prompt; relative to the repository"
+    )
+    label: str | None = Field(None, description="how tables and plots call it; default: its name")
+    trained: bool = Field(False, description="whether its model was trained for long videos; the mark of its rows")
+    licence: str | None = Field(None, description="of the videos; unknown where it is not said")
+    source: str | None = Field(None, description="where they come from, such as a URL")
+    differs: list[Literal["frames", "fps", "size"]] = Field(
+        [], description="in what the videos may differ from those of the suite, which is an error elsewhere"
+    )
+    bases: list[str] | None = Field(None, description="base models beside whose rows it stands; default: all")
+
+    @property
+    def origin(self) -> str:
+        """The mark of its rows."""
+        return "trained" if self.trained else "external"
+
+    def titled(self, name: str) -> str:
+        """What tables call it, its mark included."""
+        return f"{self.label or name} ({self.origin})"
+
+
 class Ablation(Strict):
     """Entries that differ in one respect, in the order of their table."""
 
@@ -57,11 +83,22 @@ class Ablation(Strict):
 
 
 class MethodFile(Strict):
-    """A file of `config/methods/`: entries that belong together and their ablations."""
+    """A file of `config/methods/`, or of `<suite>.videos/`: entries that belong together and their ablations."""
 
-    entries: dict[Name, Entry] = Field(description="rows of the main tables")
+    entries: dict[Name, Entry | Given] = Field(description="rows of the main tables")
     variants: dict[Name, Entry] = Field({}, description="entries that only ablations show")
     ablations: dict[Name, Ablation] = {}
+
+    @field_validator("entries", mode="before")
+    @classmethod
+    def _kinds(cls, said: Any) -> Any:
+        """What has videos is given, what has none is to be made."""
+        if not isinstance(said, dict):
+            return said
+        return {
+            name: parse(Given if "videos" in data else Entry, data, str(name)) if isinstance(data, dict) else data
+            for name, data in said.items()
+        }
 
 
 class Base(Strict):
@@ -120,7 +157,8 @@ class Suite(Strict):
     lengths: Lengths | None = Field(None, description="measure memory and time against length; default: do not")
     seeds: list[Annotated[int, Field(ge=0, le=SEEDS)]] = Field(min_length=1)
     frames: int = Field(ge=1, description="video frames of each video")
-    shard: int = Field(16, ge=1, description="videos that one generation job makes with one loaded model")
+    smaller: Name | None = Field(None, description="a smaller suite, which the first line of a run names")
+    shard: int = Field(16, ge=1, description="videos that one generation job makes with one loaded model, at most")
     encoder: Encoder = Encoder()
 
     @field_validator("benchmarks", mode="before")
@@ -172,7 +210,12 @@ class Config(Strict):
     )
     results: str = Field("results", description="where everything goes, in a folder named as the suite")
     limit: int | None = Field(None, ge=1, description="only the first so many prompts of each set, for a quick look")
-    shard: int | None = Field(None, ge=1, description="videos a generation job; default: the suite's")
+    shard: int | None = Field(
+        None, ge=1, description="videos of a generation job; default: as many as `shard_hours` hold"
+    )
+    shard_hours: float = Field(
+        2, gt=0, description="hours of a generation job by the plan, where the suite says its pace"
+    )
     bootstrap: int = Field(10_000, ge=100, description="resamples of the confidence intervals")
     wandb: Wandb = Wandb()
 

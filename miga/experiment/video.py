@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from eval.files import alone, hidden, naming
+from eval.files import alone, hidden, leftovers, naming
 from eval.video import VideoError, fingerprint
 from miga.experiment.suite import Encoder
 
@@ -23,7 +24,7 @@ Frames = UInt8[np.ndarray, "n height width 3"]
 class VideoWriter:
     """Writes frames as they come and shows the file under its name only when it is whole.
 
-    Use as a context manager. While it is open, the video grows in a hidden file beside `path`; leaving the block
+    Use as a context manager. While it is open, the video grows in a hidden folder beside `path`; leaving the block
     finishes it and moves it to `path`, an error inside the block removes it: until then the video that stood at `path`
     still does. One process at a time writes to a path. x264 runs with one thread, so the same frames give the same file
     on any number of cores.
@@ -34,17 +35,20 @@ class VideoWriter:
 
     def __init__(self, path: Path, fps: float, encoder: Encoder | None = None) -> None:
         self.path = Path(path)
-        self.partial = hidden(self.path, "partial.mp4")
+        # a folder, since the encoder of a run that was killed lives on and cannot open a file in one that is gone
+        self.folder = hidden(self.path, f"{os.getpid()}.partial")
+        self.partial = self.folder / "video.mp4"
         self.fps, self.encoder = fps, encoder or Encoder()
         self.frames, self.size, self.digest = 0, None, None
         self._process = self._errors = None
 
     def __enter__(self) -> VideoWriter:
-        with ExitStack() as stack, naming(self.path, self.partial):
+        with ExitStack() as stack, naming(self.path, self.folder):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(alone(self.path))
-            self.partial.unlink(missing_ok=True)  # the encoder of a run that was killed may still be closing it
-            self.partial.touch()  # an unwritable folder is found before any work
+            for left in leftovers(self.path):
+                shutil.rmtree(left, ignore_errors=True)
+            self.folder.mkdir()  # an unwritable folder is found before any work
             self._errors = stack.enter_context(tempfile.TemporaryFile())
             self._held = stack.pop_all()
         return self
@@ -125,8 +129,7 @@ class VideoWriter:
                         os.replace(self.partial, self.path)
             finally:
                 self._stop()
-                with suppress(OSError):
-                    self.partial.unlink(missing_ok=True)
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def _stop(self) -> None:
         """End an encoder that is still there."""

@@ -153,7 +153,7 @@ DIFFUSERS_FILES = (
     "LICENSE*",
 )
 UNET = Abilities(attention="pixel", prediction="epsilon", texts="frame")
-WAN = Abilities(attention="joint", prediction="flow", rotary=True, stride=4)
+WAN = Abilities(attention="joint", prediction="flow", rotary=True, stride=4, texts="frame")
 WAN_CLASS = "miga.models.wan:Wan"
 WAN_CONVERT = "miga.models.convert:convert_wan"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 import pytest
@@ -19,6 +20,7 @@ from baselines.sliding_window.windows import average, weight, windows
 from baselines.ultravico.decay import Decay, decayed_attention
 from miga.engine import attention as engine
 from miga.engine.attention import Grid, Rotary, attention, rotate, time_frequencies, time_frequency, time_tables
+from miga.engine.frame_texts import frame_texts
 from tests.baselines.free_models import FAMILIES, sample, text_of, tiny
 
 FRAMES, TOKENS = 9, 4
@@ -182,6 +184,43 @@ def test_a_window_reads_the_prompt_whose_part_holds_its_centre():
     assert not torch.allclose(first, alone, atol=1e-3)
     with pytest.raises(ValueError, match=r"no window of 12 latent frames has its centre in the part of the prompt 'a'"):
         sample("sliding_window", model, 12, "abcdefgh", window=4, overlap=1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_with_lvsa_the_same_prompt_twice_is_that_prompt(family):
+    model = tiny(family)
+    once, twice, other = (sample("lvsa", model, 8, prompts) for prompts in (("a",), ("a", "a"), ("a", "b")))
+    torch.testing.assert_close(twice, once, atol=1e-4, rtol=1e-4)
+    assert (other - once).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="lvsa: 3 prompts need as many latent frames, not 2"):
+        sample("lvsa", model, 2, "abc")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_frame_reads_the_text_that_it_is_told(family):
+    model, first, second = tiny(family), text_of("a").positive, text_of("b").positive
+    site = next(
+        m for name, m in model.denoiser.named_modules() if re.search(r"^(blocks|.*\.attentions)\..*attn2$", name)
+    )
+    latents = torch.randn(1, 5, *model.latent_shape, generator=torch.Generator().manual_seed(0))
+
+    def read(*texts):
+        """What the first attention to the prompt makes for each frame; nothing before it knows a prompt."""
+        made = []
+        hook = site.register_forward_hook(lambda module, args, output: made.append(output))
+        with hook, frame_texts(model.denoiser, texts):
+            model.denoise(latents, torch.full((1, 5), 3), text_of("c"), 1.0)
+        return made[0].reshape(5, -1)
+
+    mixed = read(first, second, second, first, second)
+    for frame, text in enumerate((first, second, second, first, second)):
+        torch.testing.assert_close(mixed[frame], read(*[text] * 5)[frame])
+    assert not torch.allclose(read(*[first] * 5), read(*[second] * 5), atol=1e-4)
+
+
+def test_a_network_without_attention_to_prompts_is_refused():
+    with pytest.raises(ValueError, match="Linear has no attention to a prompt"), frame_texts(torch.nn.Linear(1, 1), []):
+        pass
 
 
 def test_sparse_windows_without_room_are_refused():

@@ -124,7 +124,7 @@ def test_the_same_prompt_twice_is_that_prompt():
 
 @pytest.mark.parametrize(("family", "count"), [("unet", 3), ("transformer", 2)])
 def test_more_prompts_than_the_method_has_a_rule_for_are_refused(family, count):
-    with pytest.raises(ValueError, match=f"or two where the base model takes a text per frame: asked for {count}"):
+    with pytest.raises(ValueError, match=f"or two on a UNet: asked for {count}"):
         sample("freenoise", tiny(family), 8, ("a",) * count, stride=2)
 
 

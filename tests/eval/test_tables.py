@@ -15,7 +15,7 @@ from eval import leaderboard, plots, tables
 from eval.metric import card
 from eval.vbench import STANDARD, VBENCH
 from eval.vbench.cards import OVERALL
-from tests.eval.conftest import ENTRIES, MAIN, made_up_facts, made_up_scores
+from tests.eval.conftest import ENTRIES, LABELS, MAIN, made_up_facts, made_up_scores
 
 
 @pytest.fixture
@@ -153,6 +153,30 @@ def test_what_was_not_run_and_what_is_our_port_is_marked(tmp_path):
     frame = tables.to_frame(found)
     assert frame["port"].sum() == 2 and pd.isna(frame[frame["overall_n"] == 0]["overall"].item())
     assert "†" not in tables.to_markdown(tables.comparison("t", "t", two[two["base"] == "sprites-unet"], facts, MAIN))
+
+
+def test_videos_of_others_are_marked_everywhere_and_take_no_part_in_bold(tmp_path):
+    two = made_up_scores(12, 2, ("sprites-unet", "sprites-wan"))
+    given = two["entry"] == "miga"  # the best of them
+    two = two[~given | (two["base"] == "sprites-wan") & (two["prompt_id"] < "p08")]
+    facts = made_up_facts(tmp_path, two, labels=LABELS | {"miga": "LongLive (trained)"})
+    facts.loc[facts["entry"] == "miga", "origin"] = "trained"
+    found = tables.comparison("t", "t", two, facts, MAIN, resamples=500)
+    rows = {(row.base, row.entry): row for row in found.rows}
+    assert ("sprites-unet", "miga") not in rows and rows["sprites-wan", "miga"].words == ("–", "LongLive (trained)")
+    assert not any(cell.best for cell in rows["sprites-wan", "miga"].cells.values())
+    assert rows["sprites-wan", "freelong"].cells["background_consistency"].best  # the best of the others
+    assert "| – | LongLive (trained) |" in (markdown := tables.to_markdown(found)) and "| 16 of 16 |" in markdown
+    assert "videos that others made" in markdown
+    assert set(tables.to_frame(found)["origin"]) == {"", "trained"}
+    paired = tables.differences("t", "t", two, facts, "freelong", [OVERALL], resamples=200).rows
+    gap = next(row for row in paired if row.entry == "miga")
+    assert gap.words[1].endswith("− LongLive (trained)") and gap.cells["overall"].estimate.n == 16
+    spent = {(row.base, row.entry): row for row in tables.cost(facts, resamples=200).rows}
+    assert spent["sprites-wan", "miga"].words[:2] == ("–", "LongLive (trained)")
+    board = leaderboard.build(two, facts, "2026-11-20", MAIN, resamples=200)
+    assert set(board.loc[board["entry"] == "miga", "origin"]) == {"trained"}
+    assert board.loc[board["entry"] != "miga", "origin"].isna().all()
 
 
 def test_the_papers_numbers_stand_beside_ours(table):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval import records, scores, track
+from eval import scores, track
 
 NAMES = [
     "sprites", "my+suite", "my suite", "a.b.c", "-dash", "..", "suite.", "20251126101530123456", "٣٤٥", "caf\u00e9",
@@ -50,15 +50,27 @@ def test_entries_that_differ_in_dots_alone_stay_two():
     assert len(track._config(long, table)["entries"]) == 2
 
 
+def earlier(name):
+    """A row as version 0.1 wrote it: with a label. Nothing is known of its video."""
+    row = dict(zip(scores.IDENTITY, (name, "b", "direct", "direct", "Direct", "p", 1), strict=True))
+    return row | dict(frames=4, metric="motion", protocol="p", version="1", value=0.1, reason=None, series=None)
+
+
+def test_a_table_with_labels_is_read_without_them(tmp_path):
+    rows = pd.DataFrame([earlier("s")])
+    rows.to_parquet(tmp_path / "old.parquet")
+    scores.write(rows, tmp_path / "new.parquet")
+    old, new = (scores.read(tmp_path / f"{name}.parquet") for name in ("old", "new"))
+    pd.testing.assert_frame_equal(old, new)
+    assert tuple(old) == scores.COLUMNS and old["seed"].tolist() == [1]
+
+
 @pytest.mark.parametrize("name", ["my+suite", "x" * 100 + "日本"])
 def test_a_suite_of_that_name_is_published(tmp_path, monkeypatch, name):
     pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     (tmp_path / name / "leaderboard").mkdir(parents=True)
-    row = dict(zip(scores.IDENTITY, (name, "b", "direct", "direct", "p", 1), strict=True))
-    row |= dict(frames=4, metric="motion", protocol="p", version="1", value=0.1, reason=None, series=None)
-    scores.write(pd.DataFrame([row], columns=list(scores.COLUMNS)), tmp_path / name / "scores.parquet")
-    records.write(records.collect([]), tmp_path / name / "videos.parquet")
+    scores.write(pd.DataFrame([earlier(name)]), tmp_path / name / "scores.parquet")
     status = track.publish(tmp_path / name, "offline")
     assert status["state"] == "published", status
     assert json.loads((tmp_path / name / "wandb/status.json").read_text())["state"] == "published"

@@ -31,7 +31,7 @@ def generate(folder, *words):
         (["--prompt", "a", "--then", " "], "the prompt is empty"),
         (["--prompt", "a\udcff"], "is no text"),  # failed when the sidecar was written, after all work
         (["--prompt", "a", "--then", "b", "--then", "c"], "3 prompts need at least as many frames"),
-        (["--prompt", "a", "--seed", "-1"], "--seed -1: give a number from 0"),
+        (["--prompt", "a", "--seed", "-1"], "seed -1: give a number from 0"),
         (["--prompt", "a", "--seed", str(2**63)], "give a number from 0"),
         (["--prompt", "a", "--seed", "12345678901234567890"], "give a number from 0"),
     ],

@@ -3,19 +3,18 @@
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from eval import leaderboard, scores, video
-from eval.files import alone, hidden, only_ours, replacing, write_json, write_text
+from eval.files import alone, hidden, leftovers, only_ours, replacing, write_json, write_text
 from eval.vbench.export import submission
 from miga import commands
 from miga.experiment import run
@@ -126,23 +125,32 @@ def test_a_killed_run_leaves_the_old_video_and_no_lock(tmp_path):
     inputs.good(tmp_path / "a.mp4")
     before = (tmp_path / "a.mp4").read_bytes()
     program = """if True:
-        import sys, time
+        import os, signal, sys, time
         from tests.faults.test_writing import FRAMES, VideoWriter
         with VideoWriter(sys.argv[1], 8) as writer:
-            writer.push(FRAMES)
-            print("pushed", flush=True)
+            writer.push(FRAMES[:1])
+            os.kill(writer._process.pid, signal.SIGSTOP)
+            print(writer._process.pid, flush=True)
             time.sleep(60)
     """
     killed = subprocess.Popen([sys.executable, "-c", program, tmp_path / "a.mp4"], stdout=subprocess.PIPE)
-    assert killed.stdout.readline() == b"pushed\n"
-    killed.send_signal(signal.SIGKILL)
+    encoder = psutil.Process(int(killed.stdout.readline()))
+    killed.kill()
     killed.wait()
     assert (tmp_path / "a.mp4").read_bytes() == before
-    time.sleep(0.2)
     with VideoWriter(tmp_path / "a.mp4", 8) as writer:
         writer.push(FRAMES[:3])
+    encoder.resume()  # it lives on, and finds out now that nobody is there
+    psutil.wait_procs([encoder], timeout=60)
     assert video.fingerprint(tmp_path / "a.mp4")[1] == 3
     assert sorted(files(tmp_path)) == ["a.mp4"]
+
+
+def test_what_a_writer_left_is_told_from_what_others_write(tmp_path):
+    ours = [".a.mp4.12.partial", ".a.mp4.12-3456.partial"]
+    for name in (*ours, ".a.mp4.b.mp4.12.partial", ".b.mp4.12.partial", ".a.mp4.partial", ".a.mp4.lock"):
+        (tmp_path / name).touch()
+    assert sorted(path.name for path in leftovers(tmp_path / "a.mp4")) == sorted(ours)
 
 
 @pytest.mark.parametrize("length", [100, 200, 240, 250])

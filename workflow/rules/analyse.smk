@@ -107,7 +107,7 @@ rule length:
     resources:
         alone=1,
         gpu=GPU,
-        mem_mb=1500,
+        mem_mb=memory_of,
     params:
         base=lambda wildcards: model_of(wildcards.base),
         entry=lambda wildcards: ROWS[wildcards.entry].model_dump(

@@ -18,6 +18,8 @@ from miga.experiment.digest import (
     texts_digest,
 )
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
+from miga.experiment.lease import gpus
+from miga.experiment.passes import Passes
 from miga.experiment.suite import Config
 
 ROOT = Path(workflow.basedir)
@@ -30,9 +32,11 @@ def load():
         name, line = choose_suite(settings.suite)
         experiment = load_experiment(name, ROOT, settings.limit)
         if workflow.is_main_process:
-            from miga.experiment.check import check
+            from miga.experiment.check import check, told
 
             check(experiment)
+            for sentence in told(experiment):
+                print(sentence, file=sys.stderr)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
     if workflow.is_main_process:
@@ -51,9 +55,11 @@ def either(names):
 METHODS = Registry("miga.methods", "method")
 CONFIG, EXPERIMENT = load()
 ROWS = EXPERIMENT.rows()
+MADE = EXPERIMENT.made()
 EVERY_ROW = EXPERIMENT.rows_of_all()
 SUITE = EXPERIMENT.suite
-GPU = 1 if cuda() else 0
+# This machine's, or one of the nodes' that jobs are sent to.
+GPU = int(cuda() or workflow.non_local_exec)
 ABLATIONS = {ablation.table: ablation for ablation in EXPERIMENT.ablations.values()}
 PAPER = [os.path.relpath(ROOT / SUITE.paper)] if SUITE.paper else []
 TEXTS, PICTURES = ("csv", "md", "tex", "json"), ("svg", "png")
@@ -71,6 +77,7 @@ PLOTS = [
 ]
 PLOTS_OF_LENGTH = ["lengths"] * bool(EXPERIMENT.lengths())
 OUT = f"{CONFIG.results}/{EXPERIMENT.name}"
+PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
 
 
 def model_of(base):
@@ -87,18 +94,48 @@ def prompts_of(entry, benchmark):
 def named(*entries):
     """What tables call entries by: the label that they are given and their method, whose card has another."""
     return {
-        entry: ROWS[entry].model_dump(include={"label", "method"}) for entry in entries
+        entry: (
+            MADE[entry].model_dump(include={"label", "method"})
+            if entry in MADE
+            else {"label": ROWS[entry].titled(entry)}
+        )
+        for entry in entries
     }
 
 
 def cards_of(*entries):
     """Modules with the cards of the methods of entries."""
-    return {METHODS.module(ROWS[entry].method) for entry in entries}
+    return {METHODS.module(MADE[entry].method) for entry in entries if entry in MADE}
 
 
-def shards_of(entry):
-    """Name -> videos of an entry that one job makes."""
-    return EXPERIMENT.shards_of(entry, CONFIG.shard)
+def shards_of(base, entry):
+    """Name -> videos of an entry on a base model that one job makes."""
+    size = CONFIG.shard
+    if size is None and entry in MADE:
+        size = PASSES.videos_of_a_job(base, entry, CONFIG.shard_hours)
+    return EXPERIMENT.shards_of(entry, size)
+
+
+def videos_of(wildcards):
+    """The videos of a shard."""
+    return shards_of(wildcards.base, wildcards.entry)[wildcards.shard]
+
+
+def files_of(wildcards):
+    """The given videos of a shard, in its order."""
+    files = EXPERIMENT.given[wildcards.entry].files
+    return [str(files[id, seed]) for id, _, seed in videos_of(wildcards)]
+
+
+def minutes_of(wildcards, attempt):
+    """How long a generation job may take; one that was ended for its time gets more, and resumes."""
+    videos = len(videos_of(wildcards))
+    return attempt * PASSES.minutes(wildcards.base, wildcards.entry, videos)
+
+
+def memory_of(wildcards, attempt):
+    """MB of main memory that a job with this base model needs: weights pass through it on their way to a GPU."""
+    return attempt * int(1500 + 1500 * spec_of(wildcards.base).gigabytes)
 
 
 def manifests_of(*entries, bases=None):
@@ -107,7 +144,7 @@ def manifests_of(*entries, bases=None):
         f"{OUT}/{base}/{entry}/shard-{shard}.json"
         for entry in entries
         for base in bases or EXPERIMENT.bases_of(entry)
-        for shard in shards_of(entry)
+        for shard in shards_of(base, entry)
     ]
 
 
@@ -207,3 +244,41 @@ def everything():
         f"{OUT}/report/index.html",
         f"{OUT}/wandb/published.json",
     ]
+
+
+def parts():
+    """What the generation jobs of this run are to make, by entry and base model."""
+    from miga.experiment.plan import pace_of
+    from miga.experiment.progress import Part, missing
+    from eval import records
+
+    wanted = {}
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "generate":
+            which = (job.wildcards.base, job.wildcards.entry)
+            asked = dict(code=job.params.code, frames_asked=job.params.frames)
+            found = missing(Path(OUT), *which, job.params.videos, **asked)
+            wanted.setdefault(which, []).extend(found)
+    seen = records.found(OUT)
+    for (base, entry), videos in wanted.items():
+        chosen = SUITE.bases[base]
+        yield Part(
+            frames=chosen.frames or SUITE.frames,
+            passes=PASSES[base, entry],
+            pace=pace_of(chosen, base, seen)[0],
+            videos=videos,
+        )
+
+
+def announce():
+    """Before the first job: what this run is to make, for who started it and for all who look on."""
+    from snakemake.logging import logger
+    from miga.experiment.progress import Progress, begin
+
+    asked = sum(
+        len(EXPERIMENT.bases_of(entry)) * len(EXPERIMENT.videos_of(entry))
+        for entry in EVERY_ROW
+    )
+    devices = len(gpus()) or 1 if workflow.local_exec else workflow.nodes
+    run = begin(EXPERIMENT.name, Path(OUT), parts(), asked, devices, SUITE.smaller)
+    logger.info(run.sentence(), extra=dict(progress=Progress(run, Path(OUT))))

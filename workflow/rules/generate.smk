@@ -10,17 +10,20 @@ rule generate:
         f"{OUT}/logs/{{base}}/{{entry}}/generate-{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/{{base}}/{{entry}}/generate-{{shard}}.tsv"
+    wildcard_constraints:
+        entry=either(MADE),
     conda:
         "../../environment.yml"
     resources:
         gpu=GPU,
-        mem_mb=1500,
+        mem_mb=memory_of,
+        runtime=minutes_of,
     params:
         base=lambda wildcards: model_of(wildcards.base),
         entry=lambda wildcards: ROWS[wildcards.entry].model_dump(
             include={"method", "params"}
         ),
-        videos=lambda wildcards: shards_of(wildcards.entry)[wildcards.shard],
+        videos=videos_of,
         frames=lambda wildcards: SUITE.bases[wildcards.base].frames or SUITE.frames,
         encoder=SUITE.encoder.model_dump(),
         suite=EXPERIMENT.name,
@@ -29,10 +32,31 @@ rule generate:
         "../scripts/generate.py"
 
 
+# Videos that others made are copied, and get a sidecar of what is known of them.
+rule take:
+    input:
+        files_of,
+    output:
+        f"{OUT}/{{base}}/{{entry}}/shard-{{shard}}.json",
+    log:
+        f"{OUT}/logs/{{base}}/{{entry}}/take-{{shard}}.log",
+    wildcard_constraints:
+        entry=either(ROWS.keys() - MADE.keys()),
+    conda:
+        "../../environment.yml"
+    params:
+        entry=lambda wildcards: ROWS[wildcards.entry].model_dump(exclude={"label"}),
+        videos=videos_of,
+        suite=EXPERIMENT.name,
+        code=code_digest("miga.experiment.given"),
+    script:
+        "../scripts/take.py"
+
+
 # All that is published of the sidecars, read once; labels join here.
 rule videos:
     input:
-        manifests_of(*EVERY_ROW),
+        lambda wildcards: manifests_of(*EVERY_ROW),
     output:
         f"{OUT}/videos.parquet",
     log:

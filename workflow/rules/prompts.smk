@@ -1,7 +1,3 @@
-localrules:
-    fetch,
-
-
 # `snakemake fetch`: all that the suite must have from elsewhere, before it runs; on the machine with the network.
 rule fetch:
     log:
@@ -45,6 +41,7 @@ rule encode:
         "../../environment.yml"
     resources:
         gpu=GPU,
+        mem_mb=memory_of,
     params:
         base=lambda wildcards: model_of(wildcards.base),
         code=lambda wildcards: texts_digest(*modules_of(wildcards.base)),

@@ -9,7 +9,6 @@ from pathlib import Path
 from eval.records import place, write_shard
 from miga import models
 from miga.experiment.job import Job
-from miga.experiment.lease import lease_gpu
 from miga.experiment.run import run_shard
 from miga.experiment.texts import load
 
@@ -31,7 +30,6 @@ jobs = [
     )
     for prompt_id, prompt, seed in params.videos
 ]
-with lease_gpu():
-    model = models.load(params.base["model"], **params.base["params"])
-    run_shard(jobs, model, load(Path(snakemake.input.texts), {job.prompt_id for job in jobs}))
+model = models.load(params.base["model"], **params.base["params"])
+run_shard(jobs, model, load(Path(snakemake.input.texts), {job.prompt_id for job in jobs}))
 write_shard([job.video for job in jobs], output)

@@ -9,12 +9,10 @@ from pathlib import Path
 from eval.files import write_json
 from miga import models
 from miga.experiment.job import configure
-from miga.experiment.lease import lease_gpu
 from miga.experiment.measure import measure
 
 params, wildcards = snakemake.params, snakemake.wildcards
 method, config = configure(params.entry["method"], params.entry["params"])
-with lease_gpu():
-    model = models.load(params.base["model"], **params.base["params"])
-    found = measure(model, method, config, model.encode([params.prompt]), int(wildcards.frames))
+model = models.load(params.base["model"], **params.base["params"])
+found = measure(model, method, config, model.encode([params.prompt]), int(wildcards.frames))
 write_json(Path(snakemake.output[0]), dict(base=wildcards.base, entry=wildcards.entry, **found))

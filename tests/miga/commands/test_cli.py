@@ -136,7 +136,7 @@ def wait_for(condition, process):
 
 def test_an_interrupt_closes_an_endless_video(tmp_path):
     process = start(tmp_path / "x.mp4")
-    wait_for(lambda: (tmp_path / ".x.mp4.partial.mp4").exists(), process)
+    wait_for(lambda: list(tmp_path.glob(".x.mp4.*.partial/video.mp4")), process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

@@ -7,7 +7,7 @@ import pytest
 
 from eval.video import chunks, frames_digest
 from miga.engine.method import METHODS
-from miga.experiment import run, texts
+from miga.experiment import run, spool, texts
 from miga.experiment.job import Job, request
 from miga.experiment.suite import Encoder
 from tests import toy
@@ -143,7 +143,7 @@ def test_a_shard_that_dies_keeps_what_it_finished(tmp_path, model, monkeypatch):
     with pytest.raises(RuntimeError, match="gone"):
         shard(model, jobs)
     assert [run.is_done(j, model) for j in jobs] == [True, False, False]
-    assert sorted(p.name for p in tmp_path.rglob("*.*")) == ["seed-0.json", "seed-0.mp4"]
+    assert sorted(p.name for p in tmp_path.rglob("[!.]*.*")) == ["seed-0.json", "seed-0.mp4"]
 
 
 def test_an_endless_video_ends_where_it_is_stopped(tmp_path, model):
@@ -204,3 +204,41 @@ def test_a_checkpoint_of_another_video_is_refused(tmp_path, model, monkeypatch):
         make(model, job(tmp_path), checkpoint_every=2)
     with pytest.raises(ValueError, match=r"checkpoint of another video \(it differs in seed\)"):
         make(model, job(tmp_path, seed=2, video=tmp_path / "p1/seed-1.mp4"), checkpoint_every=2)
+
+
+def test_a_shard_that_is_killed_goes_on_in_the_middle_of_its_video(tmp_path, model, monkeypatch):
+    jobs = [job(tmp_path / "killed", frames=24, seed=seed, video=tmp_path / f"killed/{seed}.mp4") for seed in (1, 2)]
+    whole = make(model, job(tmp_path / "whole", frames=24, seed=2))
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0)
+    keep, left = run.Spool.keep, iter(range(6 + 3))  # all chunks of the first video, three of the second
+
+    def dies(*args):
+        if next(left, None) is None:
+            raise Killed
+        keep(*args)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(run.Spool, "keep", dies)
+        shard(model, jobs)
+    first = jobs[0].video.stat().st_mtime_ns
+    shard(model, jobs)
+    facts = json.loads(jobs[1].sidecar.read_text())
+    assert facts["frames_sha256"] == whole["frames_sha256"] and facts["resumed_at"] == 12
+    assert jobs[0].video.stat().st_mtime_ns == first
+
+
+def test_what_a_video_of_another_request_left_behind_is_no_obstacle_for_a_shard(tmp_path, model, monkeypatch):
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(run.Spool, "clear", lambda self: (_ for _ in ()).throw(Killed))
+        shard(model, [job(tmp_path)])
+    other = job(tmp_path, seed=2, video=tmp_path / "p1/seed-1.mp4")
+    shard(model, [other])
+    assert json.loads(other.sidecar.read_text())["resumed_at"] is None
+
+
+def test_checkpoints_lie_seconds_apart(tmp_path, model, monkeypatch):
+    saved = []
+    monkeypatch.setattr(spool.checkpoint, "save", lambda *state: saved.append(state))
+    make(model, job(tmp_path, frames=24), checkpoint_every=1, checkpoint_seconds=3600)
+    assert not saved
