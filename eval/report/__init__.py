@@ -24,13 +24,16 @@ from eval.scores import read
 FOLDER = Path(__file__).parent
 
 FIGURES = {
-    "comparison": "Every metric of every method with its 95 % interval; controls are hollow and grey.",
+    "comparison": "The metrics of the main table of every method with its 95 % interval; controls are hollow and grey.",
     "drift": "Similarity to the first window over time; bands are 95 % intervals of the mean over prompts.",
     "consistency_motion": "Overall score against motion: a frozen picture stands in the upper left corner.",
     "cost_quality": "Overall score against seconds per frame.",
     "lengths": "Peak memory above that of the loaded model, and seconds per frame, against the length of the video.",
     "levels": "Noise levels that the windows of one video read, from the lowest to the highest, guidance included.",
     "reflection": "Self-reflection in the video with the most searches: scores, candidates and what was adopted.",
+    "survival": "Share of videos that have not lost the asked subject yet (Kaplan and Meier), over time.",
+    "lags": "Mean similarity of frames against their distance: a frozen or looped video is its best.",
+    "faults": "Which metric sees which fault, on sound videos of this suite: mean harm in deviations of the scores.",
     "foresight": "The consistency score of noisy frames against that of the same frames when they are clean.",
 }
 
