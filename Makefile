@@ -19,7 +19,23 @@ setup: .venv/.ready
 
 reproduce: setup
 	@$(BIN)/python workflow/unlock.py
-	$(BIN)/snakemake --cores $(CORES) --config suite=sprites
+	@$(BIN)/snakemake --cores $(CORES) --config suite=sprites
+	@$(BIN)/python workflow/ending.py results/sprites
+
+quick: setup
+	@$(BIN)/python workflow/unlock.py
+	@$(BIN)/snakemake --cores $(CORES) --config suite=quick 'wandb={"mode": "disabled"}'
+	@$(BIN)/python workflow/ending.py results/quick
+
+# docs/results-$(SUITE).md and README.md's table from the finished suite; finishes it first where it is not.
+SUITE ?= sprites
+results: setup
+	$(BIN)/snakemake --cores $(CORES) --forcerun results_page --config suite=$(SUITE) -- results_page
+
+# README.md's moving picture.
+strip: setup
+	$(BIN)/snakemake --cores $(CORES) --config suite=strip 'wandb={"mode": "disabled"}'
+	$(BIN)/miga strip results/strip --out docs/pictures/strip.webp
 
 test: setup
 	$(BIN)/python -m pytest -n 2

@@ -54,13 +54,15 @@ class Settings(Strict):
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a suite says about its tables. `printed`: (base, entry) -> metric -> percent, by the name of a table."""
+    """What a suite says about its tables. `printed`: (base, entry) -> metric -> percent, by the name of a table;
+    `sources`: who printed that, and in which setting."""
 
     title: str = ""
     note: str = ""
     entries: Sequence[str] | None = None
     resamples: int = 10_000
     printed: Mapping[str, Mapping[tuple[str, str], Mapping[str, float]]] | None = None
+    sources: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class Benchmark:
                 notes=[sheet.note], resamples=sheet.resamples,
             )  # fmt: skip
             printed = (sheet.printed or {}).get(self.table)
-            return found if printed is None else with_paper(found, printed)
+            return found if printed is None else with_paper(found, printed, (sheet.sources or {}).get(self.table, ""))
 
         return {self.table: made}
 

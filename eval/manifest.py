@@ -25,7 +25,7 @@ from eval.contrast import contrast
 from eval.files import write_json
 from eval.metric import known_card
 from eval.parsing import parse
-from eval.records import SIDECARS, sidecar_of
+from eval.records import LENGTHS, SIDECARS, sidecar_of
 from eval.scores import read
 from eval.statistics import RESAMPLES
 
@@ -38,6 +38,7 @@ RESULTS = (
     "plots/*",
     "leaderboard/*",
     "faults.*",
+    LENGTHS,
     SIDECARS,
 )
 EQUAL = 1e-9  # of numbers that are computed again
@@ -228,6 +229,9 @@ def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
     columns = [known for name in table.columns if (known := known_card(name))]
     if path.stem == "cost":
         again = tables.cost(facts, **common)
+    elif path.stem == "speed":
+        measured = records.read_lengths(path.parents[1].glob(LENGTHS))
+        again = tables.speed(measured, facts, sheet.entries)
     elif made := _made_by_a_benchmark(path.stem, suite.benchmarks):
         again = made(scores, facts, sheet)
     elif not columns:

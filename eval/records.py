@@ -26,6 +26,7 @@ from eval.parsing import parse
 PLACE = ("base", "entry", "prompt_id", "seed")  # which video of a suite
 IDENTITY = ("suite", "base", "entry", "method", "prompt_id", "seed")  # a video, as scores name it
 SIDECARS = "*/*/*/seed-*.json"  # of the folder of a suite
+LENGTHS = "*/*/length-*.json"  # what one video of that length cost, likewise
 
 
 class Sidecar(BaseModel, extra="allow"):
@@ -153,6 +154,11 @@ def found(suite: str | Path) -> pd.DataFrame:
     """What is known of the videos in the folder of a suite that may be unfinished."""
     table = Path(suite, "videos.parquet")
     return read(table) if table.is_file() else collect(sorted(Path(suite).glob(SIDECARS)))
+
+
+def read_lengths(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """What videos of several lengths cost, a row each (`miga.experiment.measure`)."""
+    return pd.DataFrame([json.loads(Path(path).read_text(encoding="utf-8")) for path in paths])
 
 
 def _decoded(table: pa.Table) -> pd.DataFrame:

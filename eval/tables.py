@@ -74,7 +74,7 @@ class Table:
     columns: tuple[Metric, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-    compared: bool = field(default=False)  # the paper's numbers stand beside ours
+    compared: bool = field(default=False)  # printed numbers stand beside ours
 
     @property
     def printed(self) -> set[str]:
@@ -218,8 +218,40 @@ def over_clips(
     return Table(name, title, ("Base", "Method"), tuple(columns), tuple(rows), tuple(notes))
 
 
-def with_paper(table: Table, numbers: Mapping[tuple[str, str], Mapping[str, float]]) -> Table:
-    """The same table with the paper's numbers, (base, entry) -> metric -> percent, beside ours."""
+def speed(
+    measured: pd.DataFrame,
+    facts: pd.DataFrame,
+    entries: Sequence[str] | None = None,
+    name: str = "speed",
+    title: str = "Speed",
+    notes: Sequence[str] = (),
+) -> Table:
+    """Seconds of one video at each length that the suite measures; `measured` is of `records.read_lengths`."""
+    entries = list(dict.fromkeys(measured["entry"])) if entries is None else list(entries)
+    controls, ports, labels = _controls(facts), _ports(facts), labels_of(facts, measured["entry"])
+    columns = [
+        Metric(f"seconds_{frames}", f"{frames} frames", f"{frames} f.", "Wall time of one video, decoding included.",
+               0, float("inf"), False, scale=1, unit="s", digits=1)
+        for frames in sorted(set(measured["frames"]))
+    ]  # fmt: skip
+    spent = {
+        (row.base, row.entry, f"seconds_{row.frames}"): None if pd.isna(row.seconds) else row.seconds * row.frames
+        for row in measured.itertuples()
+    }
+    rows = []
+    for base in dict.fromkeys(measured["base"]):
+        for entry in (entry for entry in entries if any(key[:2] == (base, entry) for key in spent)):
+            seconds = {column.name: spent.get((base, entry, column.name)) for column in columns}
+            cells = {
+                key: Cell(Estimate(value, None, None, int(value is not None), 1, 1)) for key, value in seconds.items()
+            }
+            rows.append(Row(base, entry, (base, labels[entry]), cells, entry in controls, (base, entry) in ports))
+    return Table(name, title, ("Base", "Method"), tuple(columns), tuple(rows), tuple(notes))
+
+
+def with_paper(table: Table, numbers: Mapping[tuple[str, str], Mapping[str, float]], source: str = "") -> Table:
+    """The same table with printed numbers, (base, entry) -> metric -> percent, beside ours, and a note of whose they
+    are."""
     rows = []
     for row in table.rows:
         printed = numbers.get((row.base, row.entry), {})
@@ -230,11 +262,21 @@ def with_paper(table: Table, numbers: Mapping[tuple[str, str], Mapping[str, floa
             for column in table.columns
         }
         rows.append(replace(row, cells=cells))
-    return replace(table, rows=tuple(rows), compared=True)
+    notes = (*table.notes, f"Printed numbers: {source}.") if source else table.notes
+    return replace(table, rows=tuple(rows), notes=notes, compared=True)
+
+
+ABOUT = ("columns", "source", "setting")  # of a table of printed numbers; its other keys are base models
+
+
+def paper_sources(path: str | Path) -> dict[str, str]:
+    """Table -> who printed its numbers and in which setting, of a file that says so."""
+    said = yaml.safe_load(Path(path).read_text()).items()
+    return {name: "; ".join([table["source"], table["setting"]]) for name, table in said if "source" in table}
 
 
 def paper_numbers(path: str | Path) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
-    """Table -> (base, entry) -> metric -> percent, as a file such as `config/paper_results.yaml` has them."""
+    """Table -> (base, entry) -> metric -> percent (seconds, of times), as `config/paper_results.yaml` has them."""
     return {
         table: {
             (base, entry): {column: value for column, value in zip(columns, values, strict=True) if value is not None}
@@ -242,7 +284,7 @@ def paper_numbers(path: str | Path) -> dict[str, dict[tuple[str, str], dict[str,
             for entry, values in part.items()
         }
         for table, (columns, bases) in (
-            (name, (said["columns"], {key: part for key, part in said.items() if key != "columns"}))
+            (name, (said["columns"], {key: part for key, part in said.items() if key not in ABOUT}))
             for name, said in yaml.safe_load(Path(path).read_text()).items()
         )
     }
@@ -443,7 +485,7 @@ def legend(table: Table) -> str:
     if any(cell.beaten for row in table.rows for cell in row.cells.values()):
         parts.append(f"{BEATEN} names a control that beats the value, though something is wrong with it.")
     if table.compared:
-        parts.append("In parentheses: the paper's number and ours minus it; –: the paper did not run this.")
+        parts.append("In parentheses: the printed number and ours minus it; –: nobody printed one.")
     if any(row.port for row in table.rows):
         parts.append("†: our port to this base model, which the method's own paper does not have.")
     if any(row.origin for row in table.rows):

@@ -1,5 +1,6 @@
 """What the documentation points to is there."""
 
+import inspect
 import json
 import re
 import runpy
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from miga import models
+from miga.commands.generate import generate
+from miga.engine.method import METHODS
 from miga.experiment.check import check
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import load_experiment
@@ -62,6 +65,27 @@ def test_the_model_directory_of_the_page_loads(tmp_path):
     assert (model.name, model.solver.num_levels) == ("my-model", 12)
 
 
+def test_options_of_the_commands_on_pages_exist():
+    said = "\n".join(page.read_text() for page in PAGES)
+    options = {option for line in re.findall(r"miga generate .*", said) for option in re.findall(r"--([a-z-]+)", line)}
+    assert {"image", "video", "prompt"} <= options
+    assert options <= {name.replace("_", "-") for name in inspect.signature(generate).parameters}
+
+
 def test_the_map_of_modules_is_made_from_the_modules():
     maker = runpy.run_path(str(ROOT / "docs/modules.py"))
     assert maker["PAGE"].read_text() == maker["page"](maker["PAGE"].read_text()), "run `python docs/modules.py`"
+
+
+def test_the_page_of_methods_is_made_from_their_cards():
+    maker = runpy.run_path(str(ROOT / "docs/methods.py"))
+    assert maker["PAGE"].read_text() == maker["page"](), "run `python docs/methods.py`"
+    said = maker["README"].read_text()
+    assert said == maker["readme"](said) and "| [MIGA](docs/methods.md#miga) | endless |" in said
+    names = maker["own"](METHODS.names(), METHODS)
+    assert all(METHODS.get(name).card.cost or METHODS.get(name).card.control for name in names)
+
+
+def test_the_readme_is_read_in_five_minutes():
+    said = (ROOT / "README.md").read_text()
+    assert len(said.encode()) < 9000 and said.count("\n") < 130

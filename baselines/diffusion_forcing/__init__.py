@@ -150,6 +150,7 @@ METHOD = Method(
     card=Card(
         label="Diffusion forcing",
         summary="Windows that begin with the end of the one before, sampled with a noise level per frame.",
+        cost="Memory of one window; calls linear in frames.",
         version="1",
         length="finite",
         paper="SkyReels-V2: Infinite-length Film Generative Model",

@@ -33,6 +33,7 @@ METHOD = Method(
     card=Card(
         label="Direct",
         summary="Ordinary sampling of all frames at once, beyond the length that the model was trained on.",
+        cost="Attention over all frames at once: memory linear in frames, time quadratic.",
         version="1",
         length="finite",
     ),

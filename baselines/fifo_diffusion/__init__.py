@@ -93,6 +93,7 @@ METHOD = Method(
     card=Card(
         label="FIFO-Diffusion",
         summary="A queue with one frame per noise level; each sweep finishes one frame and admits one of pure noise.",
+        cost="Constant memory, the queue; a fixed number of calls for each further latent frame.",
         version="1",
         length="infinite",
         paper="FIFO-Diffusion: Generating Infinite Videos from Text without Training (NeurIPS 2024)",

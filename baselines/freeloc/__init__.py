@@ -1,4 +1,4 @@
-"""FreeLOC: far frames at nearer positions in most blocks, sparse attention in those that mind a long context."""
+"""FreeLOC: far frames at nearer positions, and sparse attention in the blocks that mind a long context."""
 
 from __future__ import annotations
 
@@ -99,6 +99,7 @@ METHOD = Method(
     card=Card(
         label="FreeLOC",
         summary="Far frames at nearer, grouped positions; sparse attention in blocks that mind a long context.",
+        cost="Memory linear in frames; time linear in the sparse blocks (17 of Wan's 30), quadratic in the others.",
         version="1",
         length="finite",
         paper="Free-Lunch Long Video Generation via Layer-Adaptive O.O.D Correction",

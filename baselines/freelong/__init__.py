@@ -75,6 +75,7 @@ METHOD = Method(
     card=Card(
         label="FreeLong",
         summary="Temporal attention over all frames for low frequencies, over neighbours for high ones.",
+        cost="Memory linear in frames; time linear in the local branch, quadratic in the global one.",
         version="1",
         length="finite",
         paper="FreeLong: Training-Free Long Video Generation with SpectralBlend Temporal Attention",

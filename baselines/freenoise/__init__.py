@@ -72,6 +72,7 @@ METHOD = Method(
     card=Card(
         label="FreeNoise",
         summary="Shuffled initial noise and temporal attention in overlapping windows.",
+        cost="Memory and time linear in frames.",
         version="1",
         length="finite",
         paper="FreeNoise: Tuning-Free Longer Video Diffusion via Noise Rescheduling",

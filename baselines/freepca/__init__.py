@@ -82,6 +82,7 @@ METHOD = Method(
     card=Card(
         label="FreePCA",
         summary="Windows of temporal attention that share the consistent principal components of all frames.",
+        cost="Memory linear in frames; time quadratic, with a small decomposition for each window.",
         version="1",
         length="finite",
         paper="FreePCA: Integrating Consistency Information across Long-short Frames in Training-free Long Video "

@@ -72,6 +72,7 @@ METHOD = Method(
     card=Card(
         label="LVSA",
         summary="Frames attend to neighbours, the first frame and key frames that move on with the steps.",
+        cost="Keys are gathered for each query frame: memory and time linear in frames.",
         version="1",
         length="finite",
         paper="LVSA: Training-Free Sparse Attention for Long Video Diffusion",

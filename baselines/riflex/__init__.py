@@ -98,6 +98,7 @@ METHOD = Method(
     card=Card(
         label="RIFLEx",
         summary="One rotary component of time is slowed so that the whole video fits into its period.",
+        cost="As direct sampling: memory linear in frames, time quadratic.",
         version="1",
         length="finite",
         paper="RIFLEx: A Free Lunch for Length Extrapolation in Video Diffusion Transformers",

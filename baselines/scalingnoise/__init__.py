@@ -36,6 +36,7 @@ METHOD = Method(
     card=Card(
         label="ScalingNoise",
         summary="FIFO-Diffusion in several beams; each tries several noises for a new frame, the best looking survive.",
+        cost="Constant memory, a queue for each beam; calls for each further latent frame, by beams and candidates.",
         version="1",
         length="infinite",
         paper="ScalingNoise: Scaling Inference-Time Search for Generating Infinite Videos (2025)",

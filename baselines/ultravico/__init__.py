@@ -74,6 +74,7 @@ METHOD = Method(
     card=Card(
         label="UltraViCo",
         summary="Positive attention logits of keys outside the training window around a query are damped.",
+        cost="Logits in blocks of queries: memory linear in frames, time quadratic, more than a fused attention takes.",
         version="1",
         length="finite",
         paper="UltraViCo: Breaking Extrapolation Limits in Video Diffusion Transformers",

@@ -103,11 +103,12 @@ class VBench(Benchmark):
         return (*self.columns(settings), *map(METRICS.get, self._further(settings)))
 
     def columns(self, settings: VBenchSettings) -> tuple[Metric, ...]:
-        """The paper's, and beside them what a frozen, a repeating and a wrong video cannot win."""
+        """The paper's, as far as they are measured, and what a frozen, a repeating and a wrong video cannot win."""
         return tuple(map(METRICS.get, self._shown(settings)))
 
     def _shown(self, settings: VBenchSettings) -> list[str]:
-        return [*VBENCH, "overall", *(name for name in (*self.beside, "drift") if name in settings.metrics)]
+        main = (*VBENCH, "imaging_quality", "aesthetic_quality", "overall", *self.beside, "drift")
+        return [name for name in main if set(METRICS.get(name).parts) <= set(settings.metrics)]
 
     def _further(self, settings: VBenchSettings) -> list[str]:
         shown = self._shown(settings)

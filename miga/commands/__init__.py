@@ -11,6 +11,7 @@ import tyro
 
 COMMANDS = {
     "generate": ("miga.commands.generate:generate", "make one video"),
+    "init": ("miga.commands.init:init", "lay down what runs suites in a folder of your own"),
     "methods": ("miga.commands.methods:methods", "list the methods"),
     "models": ("miga.commands.models:models", "list the base models"),
     "models convert": ("miga.commands.models:convert", "turn an original checkpoint into a model directory"),
@@ -32,6 +33,8 @@ COMMANDS = {
     "vbench check": ("miga.commands.vbench:check", "name every video of a folder that VBench would refuse or misread"),
     "vbench export": ("miga.commands.vbench:export", "write VBench's results files as the zip for its leaderboard"),
     "verify": ("miga.commands.scores:verify", "recompute what a finished suite says about itself"),
+    "strip": ("miga.commands.strip:strip", "make a moving picture of a finished suite"),
+    "votes": ("miga.commands.votes:votes", "say who won how often in the blind votes of readers"),
     "leaderboard merge": ("miga.commands.scores:merge", "join the leaderboards of several machines"),
     "leaderboard validate": ("miga.commands.scores:validate", "check that leaderboards fit the schema"),
     "narrlv fetch": ("miga.commands.narrlv:fetch", "fetch NarrLV's prompt suites and compare their checksums"),

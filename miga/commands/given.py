@@ -39,21 +39,21 @@ def take_in(
     from eval.files import write_text
     from eval.parsing import known, parse
     from miga.experiment.check import wanted
-    from miga.experiment.digest import ROOT
-    from miga.experiment.experiment import given_videos, imported_as, load_experiment
+    from miga.experiment.experiment import given_videos, home, imported_as, load_experiment
     from miga.experiment.given import unlike
     from miga.experiment.suite import MethodFile
 
-    experiment, path = load_experiment(suite, ROOT), imported_as(suite, ROOT, name)
+    root = home()
+    experiment, path = load_experiment(suite, root), imported_as(suite, root, name)
     if name in experiment.rows() or path.exists():
         raise ValueError(f"--as {name}: the suite {experiment.name!r} has an entry of that name; choose another")
     for base in bases:
         known(base, experiment.suite.bases, "base model")
     where = folder.resolve()
-    said = dict(videos=str(where.relative_to(ROOT) if where.is_relative_to(ROOT) else where), label=label)
+    said = dict(videos=str(where.relative_to(root) if where.is_relative_to(root) else where), label=label)
     said |= dict(trained=trained, licence=licence, source=source, bases=list(bases) or None)
     given = parse(MethodFile, {"entries": {name: said}}, "miga import").entries[name]
-    found = given_videos(name, given, ROOT, experiment.suite, experiment.prompts)
+    found = given_videos(name, given, root, experiment.suite, experiment.prompts)
     print("\n".join(found.sentences()))
     differs: dict[str, list[str]] = {}
     for base in given.bases or experiment.suite.bases:

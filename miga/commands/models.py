@@ -22,8 +22,8 @@ def convert(name: Positional[str], source: Positional[Path], out: Positional[Pat
     """Turn the original weights of a base model into a directory that loads like any other.
 
     Args:
-        name: videocrafter2, wan2.1-1.3b or wan2.1-14b.
-        source: VideoCrafter2's model.ckpt, or the folder of Wan2.1 as its authors publish it.
+        name: As `miga models` lists it; the sprites models need no conversion.
+        source: VideoCrafter2's model.ckpt, or the folder of Wan or SkyReels as its authors publish it.
         out: The directory to make.
     """
     from miga.models.convert import convert

@@ -42,6 +42,7 @@ class Card:
     licence: str = ""  # of the original code
     needs: Needs = field(default_factory=dict)  # of a base model's abilities, see `engine.abilities`
     published: tuple[str, ...] = ()  # base models of the authors' own results; on any other, a port of ours
+    cost: str = ""  # memory and calls of the network against the length of the video, in words
     notes: str = ""
     control: bool = False  # brackets the metrics; not a contender
     sound: bool = False  # a control that nothing is wrong with

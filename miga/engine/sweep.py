@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from miga.engine.base_model import BaseModel, Text
@@ -56,6 +56,18 @@ class Context:
         noise = self.draw(purpose, range(first_id, first_id + len(clean)), level)
         return LatentQueue.of(self.model.solver, self.model.solver.add_noise(clean, level, noise), level, first_id)
 
+    def held(self, lane: Lane) -> Bool[Tensor, " n"]:
+        """Which frames of a lane's queue were given."""
+        given = 0 if self.model.given is None or not lane.hold else len(self.model.given)
+        return (lane.queue.ids >= 0) & (lane.queue.ids < given)
+
+    def put_back(self, lane: Lane) -> None:
+        """Make the held frames of a lane what was given."""
+        queue, where = lane.queue, self.held(lane).nonzero().flatten()
+        if len(where):
+            clean = self.model.given[queue.ids[where].to(self.model.device)]
+            queue.latents = queue.latents.index_copy(0, where.to(queue.latents.device), clean)
+
     def pure_noise(self, purpose: str, count: int, first_id: int) -> LatentQueue:
         """New frames for a queue: noise at the noisiest level."""
         level = self.model.solver.num_levels - 1
@@ -72,6 +84,8 @@ class Lane:
     stage, number: what the sweep is part of and which one it is, for traces and errors.
     purpose: tells apart the noise of sweeps that step one frame at one level more than once; default: the stage.
     texts: a prompt per window, where they differ.
+    hold: the frames that were given (`BaseModel.with_start`) are the queue's frames 0, 1, ..: windows see them clean
+        at whatever level they stand, and find them so again after the sweep.
     """
 
     queue: LatentQueue
@@ -80,6 +94,7 @@ class Lane:
     number: int = 0
     purpose: str | None = None
     texts: Sequence[Text] | None = None
+    hold: bool = False
 
 
 def sweep(context: Context, *lanes: Lane, in_place: bool = False) -> None:
@@ -90,6 +105,7 @@ def sweep(context: Context, *lanes: Lane, in_place: bool = False) -> None:
     """
     for lane in lanes:
         context.trace.sweep(lane.stage, lane.queue, lane.plan)
+        context.put_back(lane)
     if in_place:
         for lane in lanes:
             for window in lane.plan:
@@ -105,6 +121,7 @@ def advance(context: Context, lanes: Sequence[Lane]) -> list[Stepped]:
         output = torch.cat([next(outputs)[window.kept] for window in lane.plan])
         positions, stepped = step(context, lane, output)
         lane.queue.update(positions, stepped)
+        context.put_back(lane)
         check_finite(lane)
         steps.append(stepped)
     return steps
@@ -113,7 +130,7 @@ def advance(context: Context, lanes: Sequence[Lane]) -> list[Stepped]:
 def predict(context: Context, lanes: Sequence[Lane]) -> list[Float[Tensor, "f c h w"]]:
     """The denoiser's output for all frames that each window reads, in order."""
     jobs = [
-        (lane.queue, window.frames, text)
+        (lane.queue, window.frames, text, context.held(lane))
         for lane in lanes
         for window, text in zip(lane.plan, lane.texts or [context.text] * len(lane.plan), strict=True)
     ]
@@ -125,17 +142,18 @@ def predict(context: Context, lanes: Sequence[Lane]) -> list[Float[Tensor, "f c 
     return outputs
 
 
-def call(context: Context, jobs: list[tuple[LatentQueue, tuple[int, ...], Text]]) -> list[Tensor]:
+def call(context: Context, jobs: list[tuple[LatentQueue, tuple[int, ...], Text, Tensor]]) -> list[Tensor]:
     """One call of the denoiser for windows of equal length.
 
-    Finished frames are shown at the cleanest level, and as clean where the network has learned that of any frame.
+    Finished and held frames are shown at the cleanest level, and as clean where the network has learned that of any
+    frame.
     """
     model = context.model
-    latents = torch.stack([queue.latents[list(frames)] for queue, frames, _ in jobs])
-    levels = torch.stack([queue.levels[list(frames)] for queue, frames, _ in jobs])
+    latents = torch.stack([queue.latents[list(frames)] for queue, frames, *_ in jobs])
+    levels = torch.stack([queue.levels.where(~held, -1)[list(frames)] for queue, frames, _, held in jobs])
     if model.abilities.trained != "each":
         levels = levels.clamp(min=0)
-    texts = [text for _, _, text in jobs]
+    texts = [text for _, _, text, _ in jobs]
     text = texts[0] if all(other is texts[0] for other in texts) else texts
     return list(model.denoise(latents, levels.to(model.device), text, context.guidance_scale))
 

@@ -16,7 +16,10 @@ from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]  # where the packages stand
+# What runs suites: in a checkout beside the packages, in a wheel a copy of it (setup.py).
+HOME_FILES = ("Snakefile", "config", "environment.yml", "profiles", "workflow")
+HOME = ROOT if (ROOT / "Snakefile").is_file() else Path(__file__).resolve().with_name("home")
 PACKAGES = ("miga", "baselines", "eval")
 CARDS = {"Metric", "Card"}  # what a reader must know about a thing: its name, then texts
 # Texts of cards and fields, which readers need.
@@ -89,7 +92,7 @@ def files_of(module: str, packages: frozenset[str]) -> Iterator[tuple[str, Path]
     None for an attribute of a module, and for modules of other packages.
     """
     if "/" in module:
-        yield module, ROOT / module
+        yield module, HOME / module
         return
     parts = module.split(".")
     if parts[0] in packages and (above := _home(parts[0])):

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from eval.benchmark import BENCHMARKS
 from miga.experiment.digest import ROOT
-from miga.experiment.experiment import choose_suite, cuda, load_experiment
+from miga.experiment.experiment import choose_suite, cuda, home, load_experiment
 
 GOOD, BAD, NOTE = "ok", "MISSING", "note"
 Finding = tuple[str, str, str]  # state, what, details
@@ -79,7 +79,7 @@ def of_suite(name: str) -> Iterator[Finding]:
     from miga.models.fetch import inventory
 
     name, line = choose_suite(name)
-    experiment = load_experiment(name, ROOT)
+    experiment = load_experiment(name, home())
     videos = len(experiment.suite.seeds) * sum(map(len, experiment.prompts.values())) * len(experiment.entries)
     yield GOOD, "suite", f"{line.removeprefix('suite: ')}; {videos} videos per base model, ablations apart"
     for item in inventory(needed_by(name)):
@@ -99,6 +99,6 @@ def of_suite(name: str) -> Iterator[Finding]:
 
 def benchmarks(suite: str = "auto") -> Iterator[Finding]:
     """What the suite's benchmarks need from elsewhere."""
-    for name, settings in load_experiment(choose_suite(suite)[0], ROOT).suite.benchmarks.items():
-        for need in BENCHMARKS.get(name).needs(settings, ROOT):
+    for name, settings in load_experiment(choose_suite(suite)[0], home()).suite.benchmarks.items():
+        for need in BENCHMARKS.get(name).needs(settings, home()):
             yield GOOD if need.present else BAD, need.name, need.words

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from eval.benchmark import BENCHMARKS, Name, Prompt, Settings
 from eval.parsing import Strict, known, parse, read_yaml
+from miga.experiment.digest import HOME
 from miga.experiment.earlier import modern
 from miga.experiment.given import Found, find
 from miga.experiment.suite import RESERVED, Ablation, Entry, Given, MethodFile, Suite
@@ -153,6 +154,12 @@ def cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def home() -> Path:
+    """Where suites are looked for by name: this folder where it has some (a checkout, or `miga init`), else those that
+    this package brings."""
+    return Path.cwd() if Path("config", "suites").is_dir() else HOME
 
 
 def choose_suite(name: str) -> tuple[str, str]:

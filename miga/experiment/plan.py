@@ -24,8 +24,7 @@ from miga.engine.noise import KeyedNoise
 from miga.engine.solvers import DDIM, FlowUniPC
 from miga.engine.trace import Trace
 from miga.experiment.check import known_as, told
-from miga.experiment.digest import ROOT
-from miga.experiment.experiment import Experiment, choose_suite, load_experiment
+from miga.experiment.experiment import Experiment, choose_suite, home, load_experiment
 from miga.experiment.job import configure
 from miga.experiment.suite import Base
 from miga.models import registry
@@ -59,12 +58,12 @@ class Blank(BaseModel):
         options = spec.options.model_copy(update={key: value for key, value in params.items() if key != "dtype"})
         self.name, self.abilities, self.window, self.fps = spec.name, spec.abilities, options.window, options.fps
         self.height, self.width, self.guidance_scale = options.height, options.width, options.guidance_scale
-        levels = options.num_levels
+        self.options, levels = options.model_dump(mode="json"), options.num_levels
         if spec.abilities.prediction == "flow":
             self.solver = FlowUniPC(levels, options.shift)
         else:
             self.solver = DDIM(levels, grid=options.grid, final_alpha=options.final_alpha)
-        self.denoiser, self.passes = nn.Module(), 0.0
+        self.denoiser, self.passes = nn.Module(), [0.0]  # shared by the views that methods make
         self.features = lambda frames: torch.ones(len(frames), 1)
 
     def encode(self, prompts: list[str]) -> list[Text]:
@@ -73,7 +72,7 @@ class Blank(BaseModel):
     def denoise(self, latents: Tensor, levels: Tensor, text, guidance_scale=None) -> Tensor:
         scale = self.guidance_scale if guidance_scale is None else guidance_scale
         batch, frames = levels.shape
-        self.passes += batch * frames / self.window * (1 if scale == 1 else 2)
+        self.passes[0] += batch * frames / self.window * (1 if scale == 1 else 2)
         levels = levels.clamp(min=0)[..., None, None, None]
         if isinstance(self.solver, FlowUniPC):
             return (latents - 1) / self.solver.sigma[levels].float()
@@ -81,7 +80,7 @@ class Blank(BaseModel):
         return (latents - alpha.sqrt()) / (1 - alpha).sqrt()
 
     def decoder(self) -> Decoder:
-        raise NotImplementedError
+        return Counting(self)
 
     def stills(self, latents: Tensor) -> Tensor:
         return torch.zeros(len(latents), 2, 2, 3, dtype=torch.uint8)
@@ -94,6 +93,20 @@ class Blank(BaseModel):
 
     def video_frames(self, latents: int) -> int:
         return (latents - 1) * self.abilities.stride + 1
+
+
+class Counting(Decoder):
+    """As many empty frames as the latents would decode to."""
+
+    size = (0, 0)
+
+    def __init__(self, model: Blank) -> None:
+        self.model, self.latents = model, 0
+
+    def decode(self, latents: Tensor) -> Tensor:
+        before, self.latents = self.latents, self.latents + len(latents)
+        shown = self.model.video_frames(self.latents) - (self.model.video_frames(before) if before else 0)
+        return torch.zeros(shown, 3, *self.size)
 
 
 def plan(
@@ -111,7 +124,7 @@ def plan(
         results: Where finished videos are looked for.
     """
     name, line = choose_suite(suite)
-    experiment = load_experiment(name, ROOT)
+    experiment = load_experiment(name, home())
     print(line)
     entries = {
         "suite": experiment.rows_of_all(),
@@ -151,25 +164,26 @@ def cost(experiment: Experiment, base: str, entry: str) -> tuple[list[float], fl
     method, parameters = configure(row.method, row.params)
     frames = chosen.frames or experiment.suite.frames
     model = Blank(*known_as(chosen))
-    passes = [count(model, method, parameters, model.latent_frames(frames))] * 2
+    prompt = next(iter(experiment.prompts.values()))[0].prompt
+    passes = [count(model, method, parameters, prompt, model.latent_frames(frames))] * 2
     if "delta" in type(parameters).model_fields:
         searching = parameters.model_copy(update=dict(delta=-math.inf))  # every score has fallen by more than that
-        passes[1] = count(model, method, searching, model.latent_frames(frames))
+        passes[1] = count(model, method, searching, prompt, model.latent_frames(frames))
     crf = experiment.suite.encoder.crf
     bits = BITS_PER_PIXEL[min(BITS_PER_PIXEL, key=lambda known: abs(known - crf))]
     return passes, frames * model.height * model.width * bits / 8e9
 
 
-def count(model: Blank, method: Method, parameters: MethodConfig, latents: int) -> float:
+def count(model: Blank, method: Method, parameters: MethodConfig, prompt: str, latents: int) -> float:
     """Passes over one window that a method asks of a stand-in for a video of so many latents."""
-    model.passes = 0.0
+    model.passes[0] = 0.0
     try:
         with torch.inference_mode():
-            for _ in method.generate(model, model.encode(["-"]), latents, parameters, Silence(0), Deaf()):
+            for _ in method.generate(model, model.encode([prompt]), latents, parameters, Silence(0), Deaf()):
                 pass
     except Exception:  # replaces attention that a stand-in does not have: all frames at once, all levels
         return 2 * model.solver.num_levels * latents / model.window
-    return model.passes
+    return model.passes[0]
 
 
 def pace_of(chosen: Base, base: str, seen: pd.DataFrame) -> tuple[float | None, str]:

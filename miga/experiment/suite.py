@@ -19,7 +19,7 @@ from eval.parsing import Strict, parse
 
 RESERVED = {
     "all", "prompts", "encode", "generate", "score", "scores", "tables", "plots", "publish", "length", "lengths",
-    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "take", "faults",
+    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "results_page", "take", "faults",
 }  # fmt: skip
 
 
@@ -182,9 +182,10 @@ class Suite(Strict):
         return self
 
     def tables(self) -> list[str]:
-        """Names of the tables, in the order of the report: those of the benchmarks, differences, costs."""
+        """Names of the tables, in the order of the report: those of the benchmarks, differences, costs, times."""
         own = [table for name, said in self.benchmarks.items() for table in BENCHMARKS.get(name).tables(said)]
-        return [*own, *["differences"] * bool(self.reference), *["contrast"] * bool(self.contrast), "cost"]
+        differences = [*["differences"] * bool(self.reference), *["contrast"] * bool(self.contrast)]
+        return [*own, *differences, "cost", *["speed"] * bool(self.lengths)]
 
 
 def _settings_of(name: str, said: Any) -> Any:

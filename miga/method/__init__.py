@@ -136,6 +136,8 @@ METHOD = Method(
         label="MIGA",
         summary="A zigzag queue and a unified last stage keep windows as in training; guidance frames and "
         "self-reflection keep the video consistent.",
+        cost="Constant memory, the queue and a short buffer; a fixed number of calls for each further latent frame, "
+        "more where a search redraws the tail.",
         version="1",
         length="infinite",
         paper="Enhancing Train-Free Infinite-Frame Generation for Consistent Long Videos (ICML 2026, arXiv 2605.18233)",

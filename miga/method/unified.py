@@ -109,6 +109,6 @@ class Unified(Part):
         plan = plain(
             [(start - self.first, keep) for _, (start, keep) in spans], len(self.buffer), self.context.model.window
         )
-        sweep(self.context, Lane(self.buffer, plan, self.stage, number))
+        sweep(self.context, Lane(self.buffer, plan, self.stage, number, hold=True))
         for number, (start, keep) in spans:
             self.fronts[number] = start + keep

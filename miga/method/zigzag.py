@@ -86,7 +86,11 @@ class Zigzag(Part):
 
     def run(self, stage: str, number: int, spans: list[Span], update: str) -> None:
         plan = guided(spans, len(self.queue), self.width, self.settings.m_guid, self.policy)
-        sweep(self.context, Lane(self.queue, plan, stage, number, purpose="zigzag"), in_place=update == "in_place")
+        sweep(
+            self.context,
+            Lane(self.queue, plan, stage, number, purpose="zigzag", hold=True),
+            in_place=update == "in_place",
+        )
 
     def append(self, kind: str) -> None:
         """A chunk at the noisiest level: pure noise, or the base clip's last frame under that level's noise."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ def examine(directory: Path, index: dict[str, Any]) -> dict[str, Any]:
     if len(denoisers) != 1:
         found = " and a ".join(denoisers) or "neither a unet nor a transformer"
         raise ValueError(f"{directory}/model_index.json names {found}: not a video model of one denoiser")
-    network = read_config(directory / denoisers[0])
+    network = weights.read_config(directory / denoisers[0])
     inside, out = network.get("in_channels"), network.get("out_channels")
     if network.get("image_dim") is not None or (inside and out and inside != out):
         raise ValueError(
@@ -67,24 +66,12 @@ def examine(directory: Path, index: dict[str, Any]) -> dict[str, Any]:
     return network
 
 
-def read_config(part: Path) -> dict[str, Any]:
-    """config.json of a part, empty where the folder has none; loading the part says so then."""
-    try:
-        return json.loads((part / "config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{part / 'config.json'} cannot be read ({type(error).__name__}): fetch the model again"
-        ) from None
-
-
 def original_layout(directory: Path) -> str | None:
     """What weights in their authors' layout a folder holds, as a phrase; None where it holds none."""
     if (directory / "model.ckpt").is_file():
         return "VideoCrafter's original checkpoint (model.ckpt)"
     if any(directory.glob("Wan2*_VAE.pth")) or any(directory.glob("*umt5*.pth")):
-        kind = read_config(directory).get("model_type", "Wan")
+        kind = weights.read_config(directory).get("model_type", "Wan")
         return f"Wan's original files (of the kind {kind})"
     if any(directory.glob("diffusion_pytorch_model*.safetensors")) or any(directory.glob("model*.safetensors")):
         return "a network in its authors' layout"

@@ -202,7 +202,7 @@ VIDEOCRAFTER2 = Spec(
     files=("model.ckpt",),
     original=True,
     convert="miga.models.convert:convert_videocrafter2",
-    recognises=lambda index, network: "unet" in index,
+    recognises=lambda index, network: "unet" in index and pipeline(index) in ("VideoCrafter2", ""),
 )
 WAN21_1B = Spec(
     name="wan2.1-1.3b",

@@ -26,13 +26,33 @@ def home() -> Path:
 
 def read_index(directory: Path) -> dict[str, Any]:
     """`model_index.json` of a model directory; `ValueError` where it is not one."""
+    index = directory / "model_index.json"
     try:
-        return json.loads((directory / "model_index.json").read_text(encoding="utf-8"))
+        read = json.loads(index.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{directory} is not a model directory: its model_index.json cannot be read ({type(error).__name__}); "
             "make one with `miga models convert` or `miga models fetch`"
         ) from None
+    about = read.get("_miga", {}) if isinstance(read, dict) else None
+    if not isinstance(about, dict) or not isinstance(about.get("options", {}), dict):
+        raise ValueError(f"{index} must be a JSON object, as must _miga in it, and the options in that")
+    return read
+
+
+def read_config(part: Path) -> dict[str, Any]:
+    """config.json of a part, empty where the folder has none; loading the part says so then."""
+    try:
+        config = json.loads((part / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{part / 'config.json'} cannot be read ({type(error).__name__}): fetch the model again"
+        ) from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{part / 'config.json'} is no JSON object: fetch the model again")
+    return config
 
 
 def load_part(cls: type, directory: Path, part: str, dtype: torch.dtype) -> nn.Module:
@@ -44,6 +64,9 @@ def load_part(cls: type, directory: Path, part: str, dtype: torch.dtype) -> nn.M
     remedy = "fetch or convert the model again"
     if not folder.is_dir():
         raise ValueError(f"{folder} is missing: expected the weights of {cls.__name__}; {remedy}")
+    said = read_config(folder).get("_class_name", cls.__name__)
+    if said != cls.__name__:  # tensors of another class may fit, and would be run as what they are not
+        raise ValueError(f"{folder} holds a {said}: the base model that it is run like has a {cls.__name__}")
     try:
         network, report = cls.from_pretrained(
             directory, subfolder=part, torch_dtype=dtype, local_files_only=True, output_loading_info=True

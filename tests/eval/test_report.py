@@ -1,4 +1,4 @@
-"""The report is opened in a headless Chromium: sorted, filtered, and a row of videos played from the keyboard."""
+"""The report is opened in a headless Chromium: sorted, filtered, voted on, and videos played from the keyboard."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import matplotlib.image
 import pytest
 
-from eval import manifest, plots, quality, records, report, scores, tables
+from eval import manifest, plots, quality, records, report, scores, tables, votes
 from tests.eval.browser import CHROMIUM, Browser
 from tests.eval.conftest import ENTRIES, LABELS, MAIN, made_up_scores, made_up_sidecars
 
@@ -30,10 +30,12 @@ def suite(tmp_path_factory):
     records.write(facts, folder / "videos.parquet")
     tables.write(tables.comparison("vbench", f"Made up {NASTY}", table, facts, MAIN, resamples=100), folder / "tables")
     tables.write(tables.cost(facts), folder / "tables")
+    paired = tables.differences("differences", "Made up: paired differences", table, facts, "miga", MAIN, resamples=100)
+    tables.write(paired, folder / "tables")
     plots.consistency_motion(table, facts, folder / "plots/consistency_motion", columns=MAIN)
     quality.write(quality.grade(table, facts), folder / "quality.json")
     manifest.write(manifest.build(folder, "make reproduce", {}, {}), folder / "manifest.json")
-    return report.write(folder, f"Sprites {NASTY}", NASTY, list(ENTRIES)).parents[1]
+    return report.write(folder, f"Sprites {NASTY}", NASTY, list(ENTRIES), ["vbench"]).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -92,21 +94,33 @@ def test_sorting_by_a_click(page):
 
 def test_filtering(page):
     visible = "[...document.querySelectorAll('#table-vbench tbody tr')].filter(r => !r.hidden).length"
+    said = "document.getElementById('filtered').textContent"
+    assert page.js(visible) == 6 and page.js(said) == "4 controls folded away"
     page.js("(f => { f.value = 'wan free'; f.dispatchEvent(new Event('input')) })(document.getElementById('filter'))")
-    assert page.js(visible) == 1 and "of 20 rows" in page.js("document.getElementById('filtered').textContent")
+    assert page.js(visible) == 1 and page.js(said) == "1 of 10 rows"
     page.js("(f => { f.value = ''; f.dispatchEvent(new Event('input')) })(document.getElementById('filter'))")
     page.js("document.getElementById('controls').click()")
-    assert page.js(visible) == 6
-    page.js("document.getElementById('controls').click()")
+    assert page.js(visible) == 10 and page.js(said) == ""
+
+
+def test_intervals_are_at_a_switch_and_on_hover(page):
+    seen = "getComputedStyle(document.querySelector('#table-vbench .interval')).display"
+    assert page.js(seen) == "none"
+    page.js("document.getElementById('intervals').click()")
+    assert page.js(seen) != "none"
+    cell = "document.querySelector('#table-vbench tbody td.number')"
+    assert page.js(f"{cell}.title").endswith("of 2 videos") and "[" in page.js(f"{cell}.title")
 
 
 def test_a_row_of_videos_plays_in_step_from_the_keyboard(page, tmp_path):
-    loaded = """Promise.all([...document.querySelectorAll('video')].map(v =>
+    loaded = """Promise.all([...document.querySelectorAll('#videos video')].map(v =>
         v.readyState >= 2 || new Promise((done, failed) => { v.addEventListener('loadeddata', done); })))"""
     frame, times = "player.frame", "player.videos.map(({ element }) => element.currentTime)"
     page.js("document.getElementById('gallery').scrollIntoView()")
+    assert page.js("document.querySelectorAll('#videos video').length") == 3  # controls are folded away
+    page.js("document.getElementById('wall-controls').click()")
     page.js(loaded)
-    assert page.js("document.querySelectorAll('video').length") == 5
+    assert page.js("document.querySelectorAll('#videos video').length") == 5
     for _ in range(3):
         page.press("ArrowRight")
     assert page.js(frame) == 3 and page.js(times) == pytest.approx([3.5 / 8] * 5)
@@ -130,7 +144,7 @@ def test_the_next_prompt_is_shown_as_text_and_a_missing_video_says_so(page):
     failed = "document.querySelector('.failed')"
     page.js(f"new Promise(done => {{ const wait = () => {failed} ? done() : setTimeout(wait, 20); wait(); }})")
     assert page.js(f"{failed}.textContent") == "This video is missing or cannot be played."
-    assert page.js("document.querySelectorAll('video').length") == 4
+    assert page.js("document.querySelectorAll('#videos video').length") == 4
     marks = "[...document.querySelectorAll('article h3')].map(h => h.textContent)"
     assert page.js(marks).count("FreeLong our port") == 1
 
@@ -141,8 +155,53 @@ def test_tables_mark_our_ports_and_say_n_of_n(page):
     assert page.js("document.querySelector('#table-cost tbody tr').lastElementChild.textContent") == "2 of 2"
 
 
-def test_quality_control_is_open_where_it_found_something(page):
-    assert page.js("document.querySelector('#quality details').open") is True
+def test_quality_control_is_one_line(page):
+    assert page.js("document.querySelectorAll('#quality').length") == 1
+    assert page.js("document.querySelector('#quality summary').textContent").split("·")[1:]
+
+
+def test_what_was_found_comes_first(page):
+    first, second, third = page.js("[...document.querySelectorAll('main section')].slice(0, 3).map(s => s.id)")
+    assert (first, second, third) == ("found", "gallery", "long")
+    better, worse, best = page.js("[...document.querySelectorAll('.found li')].map(li => li.textContent)")
+    assert better.startswith("MIGA is better on sprites-unet in") and "most of all than FIFO-Diffusion (" in better
+    assert worse == "MIGA is worse on sprites-unet in nothing for certain; on sprites-wan in nothing for certain."
+    assert best.startswith("Overall: on sprites-unet MIGA 9") and best.endswith("] is best.")
+
+
+def test_charts_show_what_the_table_says(page):
+    lines = "[...document.querySelector('.dots').querySelectorAll('li')].map(li => li.innerText.split(/\\s*\\n\\s*/))"
+    drift = dict(page.js(lines))
+    assert next(iter(drift)) == "MIGA" and float(drift["FIFO-Diffusion"]) > float(drift["MIGA"])
+
+
+def test_tabs_by_keyboard(page):
+    selected = "document.querySelector('[role=tab][aria-selected=true]').textContent"
+    visible = "[...document.querySelectorAll('[role=tabpanel]')].filter(p => !p.hidden).map(p => p.id)"
+    page.js("document.querySelector('[role=tab]').focus()")
+    assert (page.js(selected), page.js(visible)) == ("Cost", ["panel-cost"])
+    page.press("ArrowRight")
+    assert (page.js(selected), page.js(visible)) == ("Paired differences", ["panel-differences"])
+    page.press("End")
+    assert page.js(visible) == ["provenance"] and page.js("document.activeElement.id") == "tab-provenance"
+
+
+def test_a_blind_vote_is_read_back(page, suite, tmp_path):
+    page.js("location.hash = '#vote'")
+    page.js("new Promise(done => { const wait = () => ballot.pair ? done() : setTimeout(wait, 20); wait(); })")
+    page.js("document.getElementById('vote').scrollIntoView({ block: 'center' })")
+    assert page.js("document.querySelector('#pair').textContent") == "LeftRight"  # no names
+    page.js("document.getElementById('voter').value = 'a, \"b\"'")
+    page.js("document.querySelector('[data-choice=left]').click()")
+    for key in "120":
+        page.press(key)
+    assert page.js("document.getElementById('voted').textContent") == "4 votes, 12 pairs"
+    path = tmp_path / "votes.csv"
+    path.write_text(page.js("ballot.csv()"))
+    cast = votes.read([path], suite)
+    assert [vote.choice for vote in cast] == ["left", "left", "right", "tie"] and cast[0].voter == 'a, "b"'
+    pairs = page.js("ballot.votes.map(v => [v.base, v.prompt_id, v.left, v.right].join())")
+    assert len(set(pairs)) == 4 and not {"static", "shuffled"} & {cast[0].left, cast[0].right}
 
 
 def test_on_paper_every_column_is_there(page):
@@ -160,9 +219,19 @@ def test_each_video_links_to_its_sidecar(page, suite):
 
 
 def test_a_narrow_screen_needs_no_scrolling_sideways(page):
-    page.call("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
-    assert page.js("document.documentElement.scrollWidth") <= 400
+    page.call("Emulation.setDeviceMetricsOverride", width=375, height=800, deviceScaleFactor=1, mobile=True)
+    assert page.js("document.documentElement.scrollWidth") <= 375
     page.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_everything_that_acts_has_a_name(page):
+    """As a screen reader would say it: the accessibility tree that Chromium computes."""
+    page.call("Accessibility.enable")
+    nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+    acting = ("button", "link", "textbox", "searchbox", "checkbox", "combobox", "slider", "tab", "tabpanel", "region")
+    found = [node for node in nodes if not node["ignored"] and node["role"]["value"] in acting]
+    assert len(found) > 40
+    assert [node["role"]["value"] for node in found if not node["name"]["value"].strip()] == []
 
 
 def test_light_and_dark(page):

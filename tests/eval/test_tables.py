@@ -14,7 +14,9 @@ import pytest
 from eval import leaderboard, plots, tables
 from eval.metric import card
 from eval.vbench import STANDARD, VBENCH
+from eval.vbench.benchmark import BENCHMARK
 from eval.vbench.cards import OVERALL
+from miga.experiment.experiment import load_experiment
 from tests.eval.conftest import ENTRIES, LABELS, MAIN, made_up_facts, made_up_scores
 
 
@@ -197,6 +199,35 @@ def test_the_papers_file_says_what_table_1_and_3_say(pytestconfig):
     for numbers in printed.values():
         assert sum(numbers[name] for name in VBENCH) / 4 == pytest.approx(numbers["overall"], abs=0.011)
     assert sections["ablation"]["videocrafter2", "miga-tta"]["subject_consistency"] == 96.74
+
+
+def test_times_of_others_stand_beside_ours_with_their_source(pytestconfig, facts):
+    path = pytestconfig.rootpath / "config/reference_results.yaml"
+    printed, sources = tables.paper_numbers(path)["speed"], tables.paper_sources(path)
+    assert printed["wan2.1-1.3b", "lvsa"] == {"seconds_165": 502, "seconds_249": 796, "seconds_333": 1021}
+    lost = dict(base="wan2.1-1.3b", entry="lvsa", frames=333, seconds=None)
+    measured = pd.DataFrame(
+        [lost | dict(frames=165, seconds=3.0), lost, lost | dict(entry="miga", frames=165, seconds=4)]
+    )
+    table = tables.with_paper(tables.speed(measured, facts), printed, sources["speed"])
+    assert [column.name for column in table.columns] == ["seconds_165", "seconds_333"]
+    markdown = tables.to_markdown(table)
+    assert "| wan2.1-1.3b | lvsa | 495.0 (502.0, −7.0) | – (1021.0, –) |" in markdown
+    assert "| wan2.1-1.3b | MIGA | 660.0 (–) | – (–) |" in markdown
+    assert "LongVideoSparseAttention" in markdown and "one A100 with 80 GB" in markdown
+
+
+def test_what_others_printed_is_of_columns_and_rows_of_the_suite_that_shows_it(pytestconfig):
+    suite = load_experiment("wan-4x", pytestconfig.rootpath)
+    printed = tables.paper_numbers(pytestconfig.rootpath / suite.suite.paper)
+    columns = {column.name for column in BENCHMARK.board(suite.suite.benchmarks["vbench"])}
+    assert "overall" not in columns  # one of its parts is not measured there
+    for (base, entry), numbers in printed["vbench"].items():
+        assert base in suite.suite.bases and entry in suite.entries and numbers.keys() <= columns and len(numbers) == 6
+    assert printed["speed"].keys() <= {(base, entry) for base, entry, _ in suite.lengths()}
+    assert {f"seconds_{frames}" for frames in suite.suite.lengths.frames} == set(
+        printed["speed"]["wan2.1-1.3b", "lvsa"]
+    )
 
 
 def test_missing_values_are_counted_and_a_missing_mean_is_a_dash(scores, facts):

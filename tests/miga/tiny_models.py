@@ -117,6 +117,12 @@ def tiny_wan(directory: Path, seed: int = 0, **options: Any) -> Path:
     )
 
 
+def tiny_df(directory: Path, seed: int = 0, **options: Any) -> Path:
+    """A directory of the kind of sprites-df: Wan's class, told a level per frame; sizes as of `tiny_wan`."""
+    vae = AutoencoderKLWan(base_dim=4, num_res_blocks=1)
+    return write_wan(directory, seed, tiny_dit(16), vae, "sprites-df", options)
+
+
 def tiny_dit(channels: int, cls: type = WanTransformer3DModel, **more: Any) -> nn.Module:
     return cls(
         in_channels=channels,

@@ -143,7 +143,7 @@ def _with_entry(folder, text):
 
 def test_snakemakes_own_report_is_built_with_captions(tmp_path):
     made = {
-        "tables": (("vbench", "cost", "differences", "narrlv", "ablation"), ("csv", "md", "tex", "json")),
+        "tables": (("vbench", "cost", "differences", "narrlv", "ablation", "speed"), ("csv", "md", "tex", "json")),
         "plots": (("ablation", *FIGURES), ("svg", "png")),
         "leaderboard": (("vbench", "narrlv"), ("csv",)),
     }

@@ -4,6 +4,7 @@ rule tables:
         scores=rules.scores.output[0],
         videos=rules.videos.output[0],
         paper=PAPER,
+        measured=MEASURED,
     output:
         [
             report(
@@ -125,10 +126,7 @@ rule length:
 
 rule lengths:
     input:
-        measured=[
-            f"{OUT}/{base}/{entry}/length-{frames}.json"
-            for base, entry, frames in EXPERIMENT.lengths()
-        ],
+        measured=MEASURED,
         scores=rules.scores.output[0],
         videos=rules.videos.output[0],
     output:

@@ -12,6 +12,7 @@ from eval import parsing
 from eval.benchmark import BENCHMARKS
 from eval.registry import Registry
 from miga.experiment.digest import (
+    ROOT as CODE,
     code_digest,
     frames_digest,
     scores_digest,
@@ -22,7 +23,7 @@ from miga.experiment.lease import gpus
 from miga.experiment.passes import Passes
 from miga.experiment.suite import Config
 
-ROOT = Path(workflow.basedir)
+ROOT = Path(workflow.basedir)  # the suites' files; CODE has the packages
 
 
 def load():
@@ -77,6 +78,10 @@ PLOTS = [
 ]
 PLOTS_OF_LENGTH = ["lengths"] * bool(EXPERIMENT.lengths())
 OUT = f"{CONFIG.results}/{EXPERIMENT.name}"
+MEASURED = [
+    f"{OUT}/{base}/{entry}/length-{frames}.json"
+    for base, entry, frames in EXPERIMENT.lengths()
+]
 PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
 
 

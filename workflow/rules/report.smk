@@ -44,10 +44,11 @@ rule page:
         videos=rules.videos.output[0],
         template=[
             os.path.relpath(path)
-            for path in sorted((ROOT / "eval" / "report").glob("*.*"))
+            for path in sorted((CODE / "eval" / "report").glob("*.*"))
         ],
     output:
         f"{OUT}/report/index.html",
+        f"{OUT}/report/summary.txt",
     log:
         f"{OUT}/logs/report.log",
     conda:
@@ -60,3 +61,25 @@ rule page:
         code=code_digest("eval.report"),
     script:
         "../scripts/page.py"
+
+
+# What the repository says of this suite, by request only: `make results`.
+rule results_page:
+    input:
+        finished(),
+        scores=rules.scores.output[0],
+    output:
+        page=f"docs/results-{EXPERIMENT.name}.md",
+        numbers=f"docs/results-{EXPERIMENT.name}.csv",
+        picture=f"docs/pictures/results-{EXPERIMENT.name}-drift.png",
+    log:
+        f"{OUT}/logs/results_page.log",
+    conda:
+        "../../environment.yml"
+    params:
+        title=SUITE.title,
+        tables=TABLES,
+        board=BOARDS[0],
+        code=code_digest("eval.report"),
+    script:
+        "../scripts/results_page.py"

@@ -42,6 +42,12 @@ def test_the_passes_are_those_of_the_real_model(entry, suite, directory):
     assert least == most == model.calls
 
 
+def test_windows_that_go_on_from_decoded_ones_and_controls_without_a_network_are_counted(tmp_path):
+    experiment = load_experiment("premise", ROOT)
+    assert plan.cost(experiment, "sprites-wan", "diffusion_forcing")[0] == [2 * 16 * 3] * 2  # 13 latents: three windows
+    assert plan.cost(load_experiment("sprites", ROOT), "sprites-wan", "rendered")[0] == [0, 0]
+
+
 def test_what_reflection_searches_for_comes_on_top_of_the_least(suite, directory):
     experiment = load_experiment(str(suite), ROOT)
     (least, most), _ = plan.cost(experiment, "mine", "miga")

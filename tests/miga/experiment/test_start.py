@@ -41,8 +41,10 @@ def test_a_picture_is_cut_around_its_centre(picture, scene):
     assert (frames[0].float() - expected).abs().mean() < 12
 
 
-@pytest.mark.parametrize("model, method", [("sprites-wan", "direct"), ("sprites-df", "diffusion_forcing"),
-                                           ("sprites-unet", "native_length")])  # fmt: skip
+@pytest.mark.parametrize("model, method", [
+    ("sprites-wan", "direct"), ("sprites-df", "diffusion_forcing"), ("sprites-unet", "native_length"),
+    ("sprites-wan", "fifo_diffusion"), ("sprites-df", "miga"), ("sprites-wan", "miga"),
+])  # fmt: skip
 def test_the_subject_of_the_picture_stays(picture, scene, tmp_path, model, method):
     out = tmp_path / "out.mp4"
     generate(world.caption(scene), model=model, method=method, image=picture, frames=9, out=out, model_param=QUICK)
@@ -51,6 +53,8 @@ def test_the_subject_of_the_picture_stays(picture, scene, tmp_path, model, metho
     assert (reading.colour == HEADS["colour"].index(scene.colour)).mean() > 0.8
     given = start.frames_of(picture, models.load(model))[0].float()
     assert (frames[0].float() - given).abs().mean() < 15
+    (shown,) = shipped_reader().read(given[None].byte()).x  # the subject goes on from where it stands
+    assert np.abs(reading.x - shown).max() < 16
     sidecar = json.loads(out.with_suffix(".json").read_text())
     assert sidecar["start"] == "start.png" and sidecar["start_sha256"] == start.identity(picture)
 

@@ -170,6 +170,20 @@ def test_sprites_wan_trains_and_resumes_bit_equal(tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_levels_per_frame_cover_the_range_and_some_clips_keep_one():
+    clips, frames = 4000, wan.OPTIONS.window
+    generator = torch.Generator().manual_seed(0)
+    strata = (torch.arange(clips) + 0.5) / clips
+    levels = wan.frame_levels(strata, frames, generator)
+    assert levels.shape == (clips, frames)
+    whole = (levels == levels[:, :1]).all(1)
+    assert abs(whole.float().mean() - 0.25) < 0.03
+    assert torch.equal(levels[whole, 0], strata[whole])
+    apart = levels[~whole]
+    assert 0 <= apart.min() < 0.01 and 0.99 < apart.max() <= 1 and abs(apart.mean() - 0.5) < 0.02
+    assert torch.corrcoef(apart.T).fill_diagonal_(0).abs().max() < 0.1  # each frame its own
+
+
 def test_a_new_autoencoder_can_look_at_single_frames():
     vae = wan.look_at_single_frames(wan.new_vae()).eval()
     images = torch.rand(1, 3, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
