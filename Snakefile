@@ -43,6 +43,7 @@ localrules:
     quality,
     manifest,
     page,
+    results_page,
     publish,
 
 

@@ -29,14 +29,20 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.+-]*$")]  # names become folders and targets
 
+Words = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+
 BENCHMARKS = Registry("miga.benchmarks", "benchmark")
 
 
 class Prompt(BaseModel, extra="allow", frozen=True):
-    """A prompt and what its benchmark knows about it (extra keys). Without a text, one that is still to be fetched."""
+    """A prompt and what its benchmark knows about it (extra keys). Without a text, one that is still to be fetched.
+
+    then: what the video shows next, for methods that take several prompts.
+    """
 
     id: Name
-    prompt: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")] | None
+    prompt: Words | None
+    then: tuple[Words, ...] = ()
 
 
 class Settings(Strict):

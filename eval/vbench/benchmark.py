@@ -74,11 +74,11 @@ class VBench(Benchmark):
     def score(
         self, videos: Sequence[Path], prompts: Mapping[str, Prompt], settings: VBenchSettings, folder: Path, cache: Path
     ) -> pd.DataFrame:
-        from eval.vbench.score import table_of
+        from eval.vbench.score import shown, table_of
 
         chosen = {id: measured(prompt, settings.metrics) for id, prompt in prompts.items()}
         networks = LENSES.get(settings.backbones).load(settings.metrics)
-        return table_of(videos, lambda path, said: self.rows(path, networks, chosen[said.prompt_id], said.prompt))
+        return table_of(videos, lambda path, said: self.rows(path, networks, chosen[said.prompt_id], shown(said)))
 
     def rows(self, path: Path, networks: Backbones, metrics: Sequence[str], prompt: str | None) -> list[dict[str, Any]]:
         """Of one video."""

@@ -16,7 +16,7 @@ from eval.drift import of_series
 from eval.metric import NotDefined
 from eval.records import read_beside
 from eval.vbench.metrics import measured, parts_of
-from eval.vbench.score import WINDOW, Backbones, observe
+from eval.vbench.score import WINDOW, Backbones, observe, shown
 
 OVER_TIME = ("sharpness.first_last_15",)  # drift of a series, where the matrix has it
 
@@ -38,7 +38,7 @@ def faulty(videos: Sequence[Path], strength: float = 1.0) -> Iterator[Clip]:
     """
     for place, path in enumerate(videos):
         frames, fps, said = _frames(path), video.facts(path).fps, read_beside(path)
-        about = dict(video=f"{said.prompt_id}/{said.seed}", prompt=said.prompt, fps=fps)
+        about = dict(video=f"{said.prompt_id}/{said.seed}", prompt=shown(said), fps=fps)
         yield Clip("", frames=frames, **about)
         for name, fault in FAULTS.items():
             if not fault.splice:

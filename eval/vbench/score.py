@@ -22,7 +22,6 @@ from eval.vbench.dynamics import pair_scores, step
 from eval.vbench.matching import displacement
 from eval.vbench.metrics import PARTS, Observation, Part, measured, parts_of
 
-SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".wmv", ".flv")
 WINDOW = 16  # frames: the native length of the base models that the paper extends
 
 
@@ -177,9 +176,14 @@ def score_videos(
 
     def rows_of(path: Path, said: Sidecar) -> list[dict[str, Any]]:
         chosen = STANDARD if metrics is None else metrics[said.prompt_id]
-        return score_video(path, backbones, window, chunk, chosen, said.prompt)
+        return score_video(path, backbones, window, chunk, chosen, shown(said))
 
     return table_of(videos, rows_of)
+
+
+def shown(said: Sidecar) -> str | None:
+    """The prompt that a whole video follows; None for a story, since no metric follows one from part to part."""
+    return None if getattr(said, "then", ()) else said.prompt
 
 
 def table_of(

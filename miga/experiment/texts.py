@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from eval.files import replacing
@@ -19,6 +19,11 @@ def save(path: Path, texts: dict[str, Text]) -> None:
     counted = {f"tokens/{id}": f"{text.tokens.had} {text.tokens.used}" for id, text in texts.items() if text.tokens}
     with replacing(path) as partial:
         save_file(tensors, partial, said | counted)
+
+
+def names_of(prompt: str, then: Sequence[str] = ()) -> list[str]:
+    """Under which ids the prompts of one video are kept: no id of a prompt holds a slash."""
+    return [prompt, *(f"{prompt}/{number}" for number in range(1, len(then) + 1))]
 
 
 def load(path: Path, ids: Iterable[str]) -> dict[str, Text]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from eval.degrade import FAULTS, degrade
+from eval.files import writable
 from eval.vbench.faults import Clip, scores
 from miga.sprites import world
 from miga.sprites.lens import LENS
@@ -87,5 +88,6 @@ def make(folder: Path, count: int = SCENES, frames: int = FRAMES, strength: floa
         )
     from eval import plots, sensitivity
 
+    writable(folder / "faults.csv")
     found = sensitivity.matrix(scores(clips(count, frames, strength), LENS.load(METRICS), METRICS))
     return [*sensitivity.write(found, folder), *plots.faults(found, folder / "faults")]

@@ -42,7 +42,7 @@ def shards(entry, limit=None, size=None):
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_shipped_suite_has_a_dag(suite, tmp_path):
-    found = jobs(snakemake("-n", config=[f"suite={suite}"], folder=tmp_path))
+    found = jobs(snakemake("-n", config=[f"suite={suite}", "shard=16"], folder=tmp_path))  # no passes to count
     assert {"prompts", "encode", "generate", "score", "scores", "tables", "plots", "leaderboard", "publish"} <= set(
         found
     )

@@ -107,7 +107,7 @@ rule length:
         "../../environment.yml"
     resources:
         alone=1,
-        gpu=GPU,
+        gpu=one_gpu,
         mem_mb=memory_of,
     params:
         base=lambda wildcards: model_of(wildcards.base),

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -59,8 +60,7 @@ ROWS = EXPERIMENT.rows()
 MADE = EXPERIMENT.made()
 EVERY_ROW = EXPERIMENT.rows_of_all()
 SUITE = EXPERIMENT.suite
-# This machine's, or one of the nodes' that jobs are sent to.
-GPU = int(cuda() or workflow.non_local_exec)
+CUDA = cuda()
 ABLATIONS = {ablation.table: ablation for ablation in EXPERIMENT.ablations.values()}
 PAPER = [os.path.relpath(ROOT / SUITE.paper)] if SUITE.paper else []
 TEXTS, PICTURES = ("csv", "md", "tex", "json"), ("svg", "png")
@@ -83,6 +83,11 @@ MEASURED = [
     for base, entry, frames in EXPERIMENT.lengths()
 ]
 PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
+
+
+def one_gpu(wildcards):
+    """A GPU of this machine, where it has one, or of the node that jobs are sent to."""
+    return int(CUDA or workflow.non_local_exec)
 
 
 def model_of(base):
@@ -113,17 +118,25 @@ def cards_of(*entries):
     return {METHODS.module(MADE[entry].method) for entry in entries if entry in MADE}
 
 
+@cache
 def shards_of(base, entry):
     """Name -> videos of an entry on a base model that one job makes."""
     size = CONFIG.shard
     if size is None and entry in MADE:
         size = PASSES.videos_of_a_job(base, entry, CONFIG.shard_hours)
-    return EXPERIMENT.shards_of(entry, size)
+    return EXPERIMENT.shards_of(entry, size, base)
 
 
 def videos_of(wildcards):
     """The videos of a shard."""
     return shards_of(wildcards.base, wildcards.entry)[wildcards.shard]
+
+
+def then_of(wildcards):
+    """Prompt id -> what its video shows next, of the stories of a shard."""
+    ids = {id for id, _, _ in videos_of(wildcards)}
+    prompts = [p for chosen in EXPERIMENT.prompts.values() for p in chosen]
+    return {p.id: p.then for p in prompts if p.id in ids and p.then}
 
 
 def files_of(wildcards):
@@ -205,6 +218,12 @@ def of_benchmark(ask):
     )
 
 
+def gpu_of_benchmark(wildcards):
+    """A GPU where the benchmark's networks or its judge run on one."""
+    wanted = of_benchmark(lambda benchmark, settings: benchmark.gpu(settings))
+    return one_gpu(wildcards) if wanted(wildcards) else 0
+
+
 def digests():
     """What code decided the results: videos, scores by benchmark, tables."""
     deciding = {
@@ -281,8 +300,9 @@ def announce():
     from miga.experiment.progress import Progress, begin
 
     asked = sum(
-        len(EXPERIMENT.bases_of(entry)) * len(EXPERIMENT.videos_of(entry))
+        len(EXPERIMENT.videos_of(entry, base))
         for entry in EVERY_ROW
+        for base in EXPERIMENT.bases_of(entry)
     )
     devices = len(gpus()) or 1 if workflow.local_exec else workflow.nodes
     run = begin(EXPERIMENT.name, Path(OUT), parts(), asked, devices, SUITE.smaller)

@@ -15,7 +15,7 @@ rule generate:
     conda:
         "../../environment.yml"
     resources:
-        gpu=GPU,
+        gpu=one_gpu,
         mem_mb=memory_of,
         runtime=minutes_of,
     params:
@@ -24,6 +24,7 @@ rule generate:
             include={"method", "params"}
         ),
         videos=videos_of,
+        then=then_of,
         frames=lambda wildcards: SUITE.bases[wildcards.base].frames or SUITE.frames,
         encoder=SUITE.encoder.model_dump(),
         suite=EXPERIMENT.name,

@@ -40,7 +40,7 @@ rule encode:
     conda:
         "../../environment.yml"
     resources:
-        gpu=GPU,
+        gpu=one_gpu,
         mem_mb=memory_of,
     params:
         base=lambda wildcards: model_of(wildcards.base),

@@ -15,9 +15,7 @@ rule score:
     conda:
         "../../environment.yml"
     resources:
-        gpu=of_benchmark(
-            lambda benchmark, settings: GPU if benchmark.gpu(settings) else 0
-        ),
+        gpu=gpu_of_benchmark,
         mem_mb=1000,
     params:
         prompts=lambda wildcards: prompts_of(wildcards.entry, wildcards.benchmark),

@@ -8,10 +8,15 @@ import json
 from pathlib import Path
 
 from miga import models
-from miga.experiment.texts import save
+from miga.experiment.texts import names_of, save
 
 sets = json.loads(Path(snakemake.input.prompts).read_text())
-prompts = {prompt["id"]: prompt["prompt"] for chosen in sets.values() for prompt in chosen}
+prompts = {
+    name: text
+    for chosen in sets.values()
+    for prompt in chosen
+    for name, text in zip(names_of(prompt["id"], prompt["then"]), (prompt["prompt"], *prompt["then"]), strict=True)
+}
 base = snakemake.params.base
 model = models.load(base["model"], **base["params"])
 texts = model.encode(list(prompts.values()))
