@@ -175,7 +175,7 @@ rule faults:
     conda:
         "../../environment.yml"
     resources:
-        gpu=GPU,
+        gpu=one_gpu,
         mem_mb=1500,
     params:
         prompts=lambda wildcards: prompts_of(SUITE.faults.entry, EXPERIMENT.main),
@@ -183,7 +183,7 @@ rule faults:
         videos=lambda wildcards: SUITE.faults.videos,
         strength=lambda wildcards: SUITE.faults.strength,
         code=lambda wildcards: code_digest(
-            BENCHMARKS.module(EXPERIMENT.main), "eval.sensitivity", "eval.plots"
+            "workflow/scripts/faults.py", BENCHMARKS.module(EXPERIMENT.main)
         ),
     script:
         "../scripts/faults.py"
