@@ -1,7 +1,8 @@
-"""Write docs/methods.md from the cards of this project's methods: `python docs/methods.py`."""
+"""Write docs/methods.md and README.md's table from the cards of this project's methods: `python docs/methods.py`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +13,8 @@ from miga.models import registry
 from miga.models.registry import BASES
 
 PAGE = Path(__file__).with_name("methods.md")
+README = PAGE.parent.parent / "README.md"
+BLOCK = re.compile(r"(<!-- methods: .*? -->\n).*?(<!-- end -->)", re.S)
 OURS = ("miga", "baselines")
 HEAD = """# Methods
 
@@ -94,6 +97,16 @@ def page() -> str:
     return HEAD + table + "".join(map(section, contenders)) + bracket
 
 
+def readme(text: str) -> str:
+    """README.md with its table of contenders made again."""
+    contenders = [name for name in own(METHODS.names(), METHODS) if not METHODS.get(name).card.control]
+    rows = "".join(
+        f"| [{card.label}](docs/methods.md#{anchor(card.label)}) | {length(METHODS.get(name))} | {card.summary} |\n"
+        for name, card in ((name, METHODS.get(name).card) for name in contenders)
+    )
+    return BLOCK.sub(lambda found: f"{found[1]}| method | length | idea |\n|---|---|---|\n{rows}{found[2]}", text)
+
+
 def anchor(title: str) -> str:
     """Of a heading, as Markdown pages have it."""
     return title.lower().replace(" ", "-")
@@ -101,3 +114,4 @@ def anchor(title: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")

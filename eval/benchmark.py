@@ -29,14 +29,20 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.+-]*$")]  # names become folders and targets
 
+Words = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+
 BENCHMARKS = Registry("miga.benchmarks", "benchmark")
 
 
 class Prompt(BaseModel, extra="allow", frozen=True):
-    """A prompt and what its benchmark knows about it (extra keys). Without a text, one that is still to be fetched."""
+    """A prompt and what its benchmark knows about it (extra keys). Without a text, one that is still to be fetched.
+
+    then: what the video shows next, for methods that take several prompts.
+    """
 
     id: Name
-    prompt: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")] | None
+    prompt: Words | None
+    then: tuple[Words, ...] = ()
 
 
 class Settings(Strict):
@@ -79,11 +85,14 @@ class Benchmark:
 
     name: as it is registered. table: its file among tables and leaderboards, tables/<table>.csv and
     leaderboard/<table>.csv, which no two benchmarks of a suite share. settings: what a suite may say about it.
+    by_video: whether rows of a video follow from it, its prompt, the settings, code and weights alone, and `score`
+    leaves nothing in its `folder`: then rows are kept, and a suite that grows scores its new videos only.
     """
 
     name: str
     table: str
     settings: type[Settings] = Settings
+    by_video: bool = False
 
     # --- before the DAG is built: light ---
 
@@ -100,6 +109,10 @@ class Benchmark:
     def roots(self, settings: Settings) -> list[str]:
         """Dotted modules that decide scores, with all that they import: an edit there scores again."""
         return [type(self).__module__]
+
+    def formulas(self, settings: Settings) -> dict[str, Any]:
+        """Of each metric, as plain data, what its card says that decides scores: an edit there scores again."""
+        return {}
 
     def weights(self, settings: Settings) -> list[Path]:
         """Files besides code that decide scores, as far as they are here."""

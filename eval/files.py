@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +23,12 @@ def hidden(path: Path, ending: str) -> Path:
     name = os.fsencode(path.name)
     short = path.name if len(name) <= LONGEST else hashlib.sha256(name).hexdigest()[:32]
     return path.with_name(f".{short}.{ending}")
+
+
+def file_digest(path: str | Path) -> str:
+    """sha256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -88,6 +96,19 @@ def only_ours(path: str | Path, is_ours: Callable[[Path], Any], what: str) -> No
         fine = False
     if not fine:
         raise ValueError(f"{path} is there already and is not {what}: choose another name, or move it away")
+
+
+def writable(path: Path) -> None:
+    """`OSError` that names `path` where no file can be made there: asked before work is spent. Its folder is made."""
+    path = Path(path)
+    if path.parent.exists() and not path.parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from None
 
 
 @contextmanager

@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+if TYPE_CHECKING:
+    import torch
 
-class Strict(BaseModel, extra="forbid", frozen=True):
-    """An unknown key is an error."""
+
+class Strict(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
+    """An unknown key is an error, and so is a number that is none."""
 
 
 def known(name: str, names, what: str) -> None:
@@ -73,5 +76,21 @@ def read_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+
+
+def device_of(name: str | torch.device | None) -> torch.device:
+    """The device of that name, such as "cuda:1", on which tensors can be had; default: the GPU where there is one.
+
+    `ValueError` where this machine, or its torch, has none of that name.
+    """
+    import torch
+
+    place = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=place).cpu()
+        return torch.device(place)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise ValueError(f"device {str(place)!r}: this machine has none ({reason}); cpu is always there") from None

@@ -3,7 +3,7 @@ noise level, with which context, a pretrained denoiser sees.
 
     from miga import load, generate
 
-    for frames in generate(load("sprites-unet"), "a red circle moves right over a plain gray background", frames=96):
+    for frames in generate(load("sprites-unet"), "a red circle moves right over a plain grey background", frames=96):
         ...  # uint8 (n, height, width, 3), as they come
 """
 

@@ -80,5 +80,12 @@ def test_the_map_of_modules_is_made_from_the_modules():
 def test_the_page_of_methods_is_made_from_their_cards():
     maker = runpy.run_path(str(ROOT / "docs/methods.py"))
     assert maker["PAGE"].read_text() == maker["page"](), "run `python docs/methods.py`"
+    said = maker["README"].read_text()
+    assert said == maker["readme"](said) and "| [MIGA](docs/methods.md#miga) | endless |" in said
     names = maker["own"](METHODS.names(), METHODS)
     assert all(METHODS.get(name).card.cost or METHODS.get(name).card.control for name in names)
+
+
+def test_the_readme_is_read_in_five_minutes():
+    said = (ROOT / "README.md").read_text()
+    assert len(said.encode()) < 9000 and said.count("\n") < 130

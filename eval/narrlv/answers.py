@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.files import write_json
+from eval.files import only_ours, writable, write_json
 from eval.narrlv.judges.contract import Frames, Judge, JudgeError
 from eval.narrlv.speech import spoken
-from eval.narrlv.suite import FIRST_FRAME, Item
+from eval.narrlv.suite import FIRST_FRAME, Item, read_json
 from eval.video import VideoError, chunks, facts
 
 NO_FRAMES = np.empty((0, 0, 0, 3), np.uint8)
@@ -169,6 +169,23 @@ def released_layout(answered: Iterable[Answered]) -> dict[str, dict[str, Any]]:
             entry["error"] = one.error
         suites.setdefault(one.video.item.suite, {})[one.video.name] = entry
     return suites
+
+
+def check_place(videos: Iterable[Video], folder: Path) -> None:
+    """Before anybody is asked: `ValueError` where the answers would go over those of others, or about other videos.
+
+    The folder of the cache is made: where it is, answers are those of a run.
+    """
+    cache, named = folder / "cache", {}
+    for video in videos:
+        named.setdefault(video.item.suite, set()).add(video.name)
+    for suite, names in named.items():
+        path = folder / "answers" / f"{suite}.json"
+        only_ours(path, lambda path: cache.is_dir(), "a file of answers of ours (there is no cache of votes)")
+        if path.exists() and (others := sorted(read_json(path).keys() - names)):
+            raise ValueError(f"{path} is about other videos too ({others[0]} the first): give another --out")
+    cache.mkdir(parents=True, exist_ok=True)
+    writable(cache / "x")
 
 
 def write_answers(answered: Iterable[Answered], folder: str | Path) -> None:

@@ -47,6 +47,9 @@ class Asked(Settings):
         None, description="JSON file of aesthetic scores 1 to 5, {base/entry/prompt id/seed-n}"
     )
     parser: Literal["released", "strict"] = Field("strict", description="how votes are read: substrings or words")
+    told: Literal["whole", "atoms"] = Field(
+        "whole", description="a story is one prompt, or one for each atom, for entries that take several"
+    )
 
 
 class NarrLVSettings(Asked):
@@ -56,15 +59,26 @@ class NarrLVSettings(Asked):
     atoms: list[int] | None = Field(None, description="only prompts with so many narrative atoms; default: all")
 
 
+def by_atoms(prompt: Prompt, item: Item) -> Prompt:
+    """The story told atom by atom, the whole of it kept beside; as it was where its atoms are not written down."""
+    if len(item.atoms) < 2:
+        return prompt
+    return Prompt(id=prompt.id, prompt=item.atoms[0], then=item.atoms[1:], story=prompt.prompt)
+
+
 class NarrLV(Benchmark):
     name = table = "narrlv"
     settings = NarrLVSettings
 
     def read_prompts(self, path: Path, settings: NarrLVSettings) -> list[Prompt]:
         """The suites' prompts; until they are fetched, their ids without a text."""
-        from eval.narrlv.suite import prompts
+        from eval.narrlv.suite import load, prompts
 
-        return [Prompt(id=id, prompt=prompt) for id, prompt in prompts(path, settings.atoms).items()]
+        found = [Prompt(id=id, prompt=prompt) for id, prompt in prompts(path, settings.atoms).items()]
+        if settings.told == "whole" or not path.is_dir():
+            return found
+        items = {item.id: item for item in load(path)}
+        return [by_atoms(prompt, items[prompt.id]) for prompt in found]
 
     def roots(self, settings: Asked) -> list[str]:
         return ["eval.narrlv.score", JUDGES.module(settings.judge.kind)]

@@ -215,9 +215,12 @@ def read_aesthetics(path: str | Path) -> dict[str, float]:
     """{video: aesthetic score, 1..5} from an aesthetics file."""
     entries = _object(read_json(path), path)
     try:
-        return {video: float(entry["qalign_res"]["answer"][0]) for video, entry in entries.items()}
+        found = {video: float(entry["qalign_res"]["answer"][0]) for video, entry in entries.items()}
     except (TypeError, KeyError, IndexError, ValueError):
         raise ValueError(f'{path}: a video must have {{"qalign_res": {{"answer": [score]}}}}') from None
+    if odd := [f"{video} has {q:g}" for video, q in found.items() if not 1 <= q <= 5]:
+        raise ValueError(f"{path}: an aesthetic score is 1 to 5: {odd[0]}")
+    return found
 
 
 def _read(votes: Sequence[str | None], parse: Parser) -> list[bool | None]:

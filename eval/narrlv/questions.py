@@ -55,10 +55,16 @@ class Told:
     tna: int
 
     def __post_init__(self) -> None:
-        if not self.prompt.strip() or self.factor not in FACTORS or self.tna < 1:
+        texts = isinstance(self.prompt, str) and self.prompt.strip() and isinstance(self.factor, str)
+        if not texts or self.factor not in FACTORS or type(self.tna) is not int or self.tna < 1:
             raise ValueError(
                 f"a prompt needs a text, a factor of {', '.join(FACTORS)}, and at least one atom: not {self}"
             )
+
+
+def suite_of(name: str, told: Told) -> str:
+    """The suite that a prompt's questions go to."""
+    return f"{name}_{told.factor}_tna_{told.tna}"
 
 
 def generate(prompts: Sequence[Told], judge: Judge, cache: Cache, name: str = "own", seed: int = 0) -> list[Item]:
@@ -74,7 +80,7 @@ def generate(prompts: Sequence[Told], judge: Judge, cache: Cache, name: str = "o
     if refused:
         raise ValueError(f"no usable questions for {len(refused)} of {len(prompts)} prompts: {'; '.join(refused)}")
     return [
-        Item(f"{name}_{told.factor}_tna_{told.tna}", told.factor, told.tna, str(number), 0, told.prompt, *answer)
+        Item(suite_of(name, told), told.factor, told.tna, str(number), 0, told.prompt, *answer)
         for number, (told, answer) in enumerate(pairs, 1)
     ]
 

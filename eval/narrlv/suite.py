@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 
 from eval import web
-from eval.files import write_bytes, write_json
+from eval.files import writable, write_bytes, write_json
 
 FACTORS = {
     "scene_attribute": "Scene Attribute",
@@ -176,6 +176,7 @@ def fetch(folder: str | Path, source: str = SOURCE, timeout: float = 60) -> list
     is an error and is not written.
     """
     folder = Path(folder)
+    writable(folder / "LICENSE")
     paths = []
     with web.client(source, timeout=timeout, follow_redirects=True) as client:
         for line in (Path(__file__).parent / "checksums.txt").read_text().splitlines():
@@ -208,7 +209,7 @@ def read_json(path: str | Path) -> object:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: cannot be read as JSON: {error}") from None
 
 

@@ -26,7 +26,7 @@ from eval.report.findings import basis, sentences
 from eval.tables import number
 
 KEPT = ("base", "entry", "label", "control", "port", "metric", "value", "low", "high", "n", "total")
-BLOCK = re.compile(r"(<!-- (results-[\w.-]+)\.(csv|md): (.*?) -->\n).*?(\n<!-- end -->)", re.S)
+BLOCK = re.compile(r"(<!-- (results-[\w.-]+)\.(csv|md): (.*?) -->\n).*?(<!-- end -->)", re.S)
 FOUND = "## What was found\n\n"
 
 
@@ -70,7 +70,7 @@ def fill(page: str | Path, docs: str | Path) -> None:
     """Make the marked blocks of a page again. `ValueError` names an entry or metric that the results do not have."""
     page = Path(page)
     text = page.read_text(encoding="utf-8")
-    write_text(page, BLOCK.sub(lambda found: found[1] + _made(Path(docs), *found.group(2, 3, 4)) + found[5], text))
+    write_text(page, BLOCK.sub(lambda found: f"{found[1]}{_made(Path(docs), *found.group(2, 3, 4))}\n{found[5]}", text))
 
 
 def commit(root: str | Path) -> str:

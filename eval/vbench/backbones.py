@@ -35,6 +35,7 @@ import yaml
 from jaxtyping import Float
 from torch import Tensor
 
+from eval.parsing import device_of
 from eval.vbench import STANDARD
 from eval.vbench.metrics import parts_of
 from eval.vbench.musiq import imaging_quality
@@ -64,7 +65,7 @@ def load(
     environment's; only motion smoothness needs it. The version names the digests of the first three files, whichever of
     them are used; the other dimensions have versions of their own. `ValueError` lists everything that is missing.
     """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = device_of(device)
     parts = parts_of(metrics)
     looks, versions, flow = {}, {}, None
     if "imaging" in parts:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +9,14 @@ from typing import Any
 import pandas as pd
 
 from eval import scores
+from eval.files import file_digest
+from eval.names import SUFFIXES, is_video, prompt_and_index, readable
 from eval.records import IDENTITY
 from eval.scores import COLUMNS, KEY
-from eval.vbench.score import SUFFIXES, Backbones, row
+from eval.vbench.score import Backbones, row
 
 Rows = list[dict[str, Any]]
 Video = tuple[Path, dict[str, Any]]  # and its identity
-SAMPLE = re.compile(r"(.+)-([0-9]{1,9})", re.DOTALL)  # `<prompt>-<i>`; longer numbers and other digits are names
 NAMED = 6  # of many files, so many are named
 
 
@@ -40,23 +37,6 @@ def foreign(folder: str | Path) -> list[Video]:
             raise ValueError(f"{folder}: {named[place].name} and {path.name} are both sample {place[1]} of one prompt")
         named[place] = path
     return [(path, dict(zip(IDENTITY, ("custom", "", name, "", *place), strict=True))) for place, path in named.items()]
-
-
-def is_video(path: Path) -> bool:
-    """By its name: hidden files are none, whatever their suffix (macOS's `._x.mp4`, a writer's unfinished file)."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
-
-
-def prompt_and_index(path: Path) -> tuple[str, int]:
-    """Of a name `<prompt>-<i>.<suffix>`; a name of another form is a prompt with the one sample 0."""
-    stem = readable(path.stem)
-    found = SAMPLE.fullmatch(stem)
-    return (found[1], int(found[2])) if found else (stem, 0)
-
-
-def readable(name: str) -> str:
-    """A file's name as text: letters composed (macOS and some zips take them apart), bytes of no text escaped."""
-    return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def left_aside(folder: Path) -> Iterator[str]:
@@ -125,8 +105,7 @@ def _name(found: Mapping[str, Any]) -> str:
 def _digest(path: Path) -> str | None:
     """sha256 of a file; None where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError:
         return None
 

@@ -52,7 +52,7 @@ def python() -> Path | None:
 
 def package(python: str | Path) -> Path:
     """The folder of the installed package of an environment, named by its python."""
-    found = list(Path(python).parents[1].glob("lib/python*/site-packages/vbench"))
+    found = list(Path(python).absolute().parents[1].glob("lib/python*/site-packages/vbench"))
     if not found:
         raise ValueError(
             f"{python}: no vbench package beside it; `python -m eval.vbench.official DIR` installs it in DIR"

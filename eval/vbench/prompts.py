@@ -39,7 +39,12 @@ def read(path: str | Path, dimensions: Sequence[str] = VBENCH, limit: int | None
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
         whole = [Prompt(f"{i:04}", row["prompt_en"], tuple(row["dimension"])) for i, row in enumerate(rows)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for row, prompt in zip(rows, whole, strict=True):
+            if not isinstance(row["dimension"], list) or not isinstance(prompt.prompt, str):
+                raise TypeError(f"prompt {prompt.id}: a text and a list of dimensions are wanted")
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: not VBench's list of prompts ({type(error).__name__}: {error})") from None
     known = {name for prompt in whole for name in prompt.dimensions}
     if unknown := [name for name in dimensions if name not in known]:
@@ -69,6 +74,8 @@ def preflight(
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
+    if samples is not None and samples < 1:
+        raise ValueError(f"samples {samples}: at least one video per prompt")
     visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
     present = {path.name for path in visible if not path.is_dir()}
     wanted = {f"{p.prompt}-{i}.mp4" for p in prompts for i in range(samples or p.samples)}

@@ -22,7 +22,6 @@ from eval.vbench.dynamics import pair_scores, step
 from eval.vbench.matching import displacement
 from eval.vbench.metrics import PARTS, Observation, Part, measured, parts_of
 
-SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".wmv", ".flv")
 WINDOW = 16  # frames: the native length of the base models that the paper extends
 
 
@@ -179,7 +178,8 @@ def score_videos(
         about = read_beside(path)
         identity = about.model_dump(include=set(IDENTITY))
         chosen = STANDARD if metrics is None else metrics[about.prompt_id]
-        rows += [identity | row for row in score_video(path, backbones, window, chunk, chosen, about.prompt)]
+        prompt = None if getattr(about, "then", ()) else about.prompt  # no metric follows a video from one to the next
+        rows += [identity | row for row in score_video(path, backbones, window, chunk, chosen, prompt)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

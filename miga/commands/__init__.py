@@ -6,11 +6,13 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Callable
 
 import tyro
 
 COMMANDS = {
     "generate": ("miga.commands.generate:generate", "make one video"),
+    "show": ("miga.commands.show:show", "show a video and its sidecar as a page"),
     "init": ("miga.commands.init:init", "lay down what runs suites in a folder of your own"),
     "methods": ("miga.commands.methods:methods", "list the methods"),
     "models": ("miga.commands.models:models", "list the base models"),
@@ -19,6 +21,7 @@ COMMANDS = {
     "sprites train": ("miga.commands.sprites:train", "train the models that this project ships"),
     "sprites evaluate": ("miga.commands.sprites:evaluate", "measure a sprites model with the reader"),
     "sprites faults": ("miga.commands.sprites:faults", "make the matrix of which metric sees which fault"),
+    "suites": ("miga.commands.suites:suites", "list the suites: what each asks, costs and needs"),
     "doctor": ("miga.experiment.doctor:doctor", "say what is installed, which suite would run and what is missing"),
     "plan": ("miga.experiment.plan:plan", "estimate what a suite costs before it starts"),
     "import": ("miga.commands.given:take_in", "make videos that somebody else made a row of a suite"),
@@ -44,6 +47,7 @@ COMMANDS = {
     ),
     "narrlv questions": ("miga.commands.narrlv:questions", "have a server write questions for prompts of your own"),
     "narrlv metric": ("miga.commands.narrlv:metric", "compute NarrLV's scores from answers in the released layout"),
+    "completion": ("miga.commands.completion:completion", "have the shell complete commands and options"),
 }
 
 
@@ -57,9 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         name = find(words)
         if name is None:
             return overview(words)
-        module, function = COMMANDS[name][0].split(":")
-        command = getattr(importlib.import_module(module), function)
-        return tyro.cli(command, prog=f"miga {name}", args=words[len(name.split()) :]) or 0
+        return tyro.cli(function(name), prog=f"miga {name}", args=words[len(name.split()) :]) or 0
     except BrokenPipeError:  # `miga methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -71,6 +73,12 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("miga: interrupted", file=sys.stderr)
         return 130
+
+
+def function(name: str) -> Callable[..., int | None]:
+    """The function of a command; its module is imported."""
+    module, attribute = COMMANDS[name][0].split(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def find(words: list[str]) -> str | None:

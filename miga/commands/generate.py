@@ -30,6 +30,8 @@ def generate(
 ) -> None:
     """Make one video, written as its frames come, with a sidecar (.json) beside it that says what made it.
 
+    Example: miga generate --prompt "a red circle moves right over a plain grey background" --frames 48 --out red.mp4
+
     Args:
         prompt: What the video shows.
         then: What it shows next, for methods that take several prompts (fifo_diffusion, freenoise); may be repeated.

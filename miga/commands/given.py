@@ -23,6 +23,8 @@ def take_in(
     Every frame is decoded and compared with what the suite asks of its own videos first. What differs is printed and
     written down in the entry, a file of its own beside that of the suite, which stays as it is.
 
+    Example: miga import videos --suite sprites --as sora
+
     Args:
         folder: Videos named `<prompt id>.mp4`, `<prompt>-<i>.mp4` or `<prompt id>/*.mp4`; or a CSV file with the
             columns file and prompt_id (or prompt), and sample where there are several of one prompt.

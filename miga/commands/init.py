@@ -13,6 +13,8 @@ def init(folder: Positional[Path]) -> None:
 
     Nothing that is there is overwritten: where one of them stands already, nothing is laid down.
 
+    Example: miga init lab
+
     Args:
         folder: Where to; it is made where it is missing.
     """

@@ -6,6 +6,8 @@ from __future__ import annotations
 def methods(json: bool = False) -> None:
     """List the methods that are installed, from this repository and from other packages.
 
+    Example: miga methods --json
+
     Args:
         json: Print everything that their cards say, and their parameters, as JSON.
     """

@@ -16,6 +16,8 @@ def metrics(name: Positional[str | None] = None, json: bool = False) -> int:
 
     Which fault a metric sees is what it made of 24 rendered videos of the sprites world, through the sprites networks.
 
+    Example: miga metrics repetition
+
     Args:
         name: Only this one, in full.
         json: As JSON.
@@ -54,6 +56,8 @@ def degrade(
 ) -> int:
     """Write a video with one fault: a control of which everybody knows what is wrong with it.
 
+    Example: miga degrade red.mp4 --fault freeze --strength 0.5
+
     Args:
         video: The sound video; all its frames are held in memory.
         strength: 0 (nothing changes) to 1.
@@ -66,21 +70,29 @@ def degrade(
 
     from eval import degrade as faults
     from eval import video as videos
+    from eval.files import writable
+    from eval.parsing import parse
     from miga.experiment.suite import Encoder
     from miga.experiment.video import VideoWriter
 
     def frames_of(path: Path) -> faults.Video:
-        return np.concatenate([chunk.numpy() for chunk in videos.chunks(path)])
+        try:
+            return np.concatenate([chunk.numpy() for chunk in videos.chunks(path)])
+        except videos.VideoError as error:
+            raise ValueError(f"{path}: {error}") from None
 
-    try:
-        fps = videos.facts(video).fps
-        found = faults.degrade(frames_of(video), fault, strength, seed, frames_of(other) if other else None)
-    except videos.VideoError as error:
-        raise ValueError(f"{video}: {error}") from None
     out = out or video.with_name(f"{video.stem}-{fault}-{strength:g}.mp4")
     if out.exists():
         raise ValueError(f"{out}: is there already; say --out")
-    with VideoWriter(out, fps, Encoder(crf=crf)) as writer:
+    if out.suffix.lower() != ".mp4":
+        raise ValueError(f"{out}: the output must be an .mp4 file")
+    if seed < 0:
+        raise ValueError(f"--seed {seed}: give a number from 0")
+    encoder = parse(Encoder, {"crf": crf}, "--crf")
+    writable(out)
+    sound = frames_of(video)
+    found = faults.degrade(sound, fault, strength, seed, frames_of(other) if other else None)
+    with VideoWriter(out, videos.facts(video).fps, encoder) as writer:
         writer.push(found)
     print(f"{out}: {len(found)} frames, {fault} {strength:g} ({FAULTS[fault].summary})")
     return 0

@@ -10,6 +10,8 @@ from tyro.conf import Positional
 def models(json: bool = False) -> None:
     """List the base models and whether their weights are here.
 
+    Example: miga models --json
+
     Args:
         json: Print everything that is known of them as JSON.
     """
@@ -20,6 +22,8 @@ def models(json: bool = False) -> None:
 
 def convert(name: Positional[str], source: Positional[Path], out: Positional[Path]) -> None:
     """Turn the original weights of a base model into a directory that loads like any other.
+
+    Example: miga models convert videocrafter2 model.ckpt models/videocrafter2
 
     Args:
         name: As `miga models` lists it; the sprites models need no conversion.
@@ -33,6 +37,8 @@ def convert(name: Positional[str], source: Positional[Path], out: Positional[Pat
 
 def fetch(name: Positional[str]) -> None:
     """Download the weights of a base model by pinned revision, verify them, and resume where it was interrupted.
+
+    Example: miga models fetch wan2.1-1.3b
 
     Args:
         name: As `miga models` lists it.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from eval.names import SUFFIXES
 from eval.narrlv.judges.contract import RELEASED, Sampling
 from eval.narrlv.metric import score_folder, score_suite
 from eval.narrlv.suite import Item, factor_and_tna, load, read_json, write_suite
 from eval.narrlv.suite import fetch as fetch_suites
-from eval.vbench.score import SUFFIXES
 
 if TYPE_CHECKING:
     from eval.narrlv.answers import Video
@@ -32,6 +32,8 @@ def metric(
     json: bool = False,
 ) -> None:
     """R_fid, R_cov and R_coh of answers in the released layout, a line per suite.
+
+    Example: miga narrlv metric answers --variant paper
 
     Args:
         dir: Folder with answers/<suite>.json and, for the released variant, aesthetics/<suite>.json.
@@ -52,6 +54,8 @@ def metric(
 
 def fetch(dir: tyro.conf.Positional[Path]) -> None:
     """Fetch the benchmark's prompt suites (Apache-2.0) at the pinned commit and compare their checksums.
+
+    Example: miga narrlv fetch .cache/narrlv
 
     Args:
         dir: Where they go; what is already there is checked and left alone.
@@ -75,6 +79,8 @@ def answer(
 ) -> None:
     """Have a server answer the questions about a folder of videos; run again, it asks only what is missing.
 
+    Example: miga narrlv answer videos --suites .cache/narrlv --out answers --url http://localhost:8000/v1
+
     Args:
         videos: Folder with <item id>.mp4, or as published with <suite>/<scene>_<index>_<anything>.mp4. Where an item
             has several, such as <item id>_seed1.mp4, each is asked about.
@@ -93,12 +99,15 @@ def answer(
 
     settings = answers.Settings(frames, votes, seed)
     judge = judges.Server(url, model, sampling, concurrency=concurrency)
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit {limit}: at least one prompt")
     items, cache = load(suites, limit=limit), answers.Cache(out / "cache")
     tasks, left = find_videos(videos, items)
     if left:
         print(f"{len(left)} files are left out, as no item is asked about that they belong to: {some(left)}")
     if silent := sorted({item.id for item in items} - {task.item.id for task in tasks}):
         print(f"{len(silent)} of {len(items)} items have no video: {some(silent)}")
+    answers.check_place(tasks, out)
     found = list(answers.answer(tasks, judge, cache, settings))
     answers.write_answers(found, out)
     if cache.left_out:
@@ -118,6 +127,8 @@ def questions(
 ) -> None:
     """Have a language model write NarrLV's questions for prompts of your own, as suite files to review.
 
+    Example: miga narrlv questions prompts.json suite.json --url http://localhost:8000/v1 --model NAME
+
     Args:
         prompts: JSON list of {"prompt", "factor", "tna"}.
         out: Folder of the suite files, <name>_<factor>_tna_<n>.json, and the cache.
@@ -125,16 +136,26 @@ def questions(
         model: The model's name on that server.
         name: Start of the files' names.
     """
+    from eval.files import writable
     from eval.narrlv import judges
     from eval.narrlv.answers import Cache
-    from eval.narrlv.questions import SAMPLING, Told, generate
+    from eval.narrlv.questions import SAMPLING, Told, generate, suite_of
 
     rows = read_json(prompts)
-    if not isinstance(rows, list) or not all(
-        isinstance(row, dict) and row.keys() == {"prompt", "factor", "tna"} for row in rows
+    if (
+        not rows
+        or not isinstance(rows, list)
+        or not all(isinstance(row, dict) and row.keys() == {"prompt", "factor", "tna"} for row in rows)
     ):
         raise ValueError(f'{prompts}: must be a list of {{"prompt", "factor", "tna"}}')
-    items = generate([Told(**row) for row in rows], judges.Server(url, model, SAMPLING), Cache(out / "cache"), name)
+    if Path(name).name != name:
+        raise ValueError(f"--name {name!r}: files are called so: give a name without slashes")
+    asked = [Told(**row) for row in rows]
+    for path in (out / f"{suite_of(name, told)}.json" for told in asked):
+        if path.exists():
+            raise ValueError(f"{path} is there already, perhaps corrected by hand: move it away, or give a --name")
+    writable(out / "cache")
+    items = generate(asked, judges.Server(url, model, SAMPLING), Cache(out / "cache"), name)
     for suite in sorted({item.suite for item in items}):
         write_suite([item for item in items if item.suite == suite], out / f"{suite}.json")
         print(out / f"{suite}.json")

@@ -25,6 +25,8 @@ def score(
 ) -> int:
     """Score videos that anybody made: a row per video and dimension, with a value or the reason why there is none.
 
+    Example: miga score videos --out scores.parquet
+
     Args:
         folder: Videos named `<prompt>-<i>.mp4`.
         out: The long table, a .parquet file.
@@ -40,10 +42,9 @@ def score(
         resume: Keep what the fast backend has in `out` already, and compute only what has no value there; videos
             whose content is another one, and values of other networks, are done again, videos that are gone go.
     """
-    import torch
-
     from eval import scores
-    from eval.files import only_ours
+    from eval.files import only_ours, writable
+    from eval.parsing import device_of
     from eval.vbench import backbones, long, official, prompts
     from eval.vbench import weights as files
     from eval.vbench.folder import foreign, left_aside, score_folder
@@ -57,6 +58,7 @@ def score(
     if out.suffix != ".parquet":
         raise ValueError(f"--out {out}: the table is a .parquet file")
     only_ours(out, scores.read, "a table of scores")
+    writable(out)
     videos = foreign(folder)
     for sentence in left_aside(folder):
         print(sentence)
@@ -68,7 +70,7 @@ def score(
             raise ValueError("the official backend scores the protocol vbench and needs --python, its environment's")
         if resume:
             raise ValueError("--resume is for the fast backend: the package scores all videos at once")
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = str(device_of(device))
         dimensions = dimensions or VBENCH
         paths = {str(path): path for path, _ in videos}
         found = official.score(paths, python, weights, dimensions, device)
@@ -98,6 +100,8 @@ def score(
 def verify(suite: Positional[Path], videos: bool = True) -> int:
     """Check what the folder of a suite says about itself; exit status 1 where something does not match.
 
+    Example: miga verify results/sprites
+
     Args:
         suite: A finished suite, such as results/sprites.
         videos: Decode the videos and compare their frames with the sidecars' digests.
@@ -115,6 +119,8 @@ def verify(suite: Positional[Path], videos: bool = True) -> int:
 def merge(boards: Positional[list[Path]], out: Path) -> int:
     """Join leaderboards of several machines; refuses to mix suites, protocols or versions.
 
+    Example: miga leaderboard merge a.csv b.csv --out all.csv
+
     Args:
         boards: Leaderboard files.
         out: The joined leaderboard.
@@ -129,6 +135,8 @@ def merge(boards: Positional[list[Path]], out: Path) -> int:
 
 def validate(boards: Positional[list[Path]]) -> int:
     """Check that leaderboards fit the schema; the first thing that does not is one sentence.
+
+    Example: miga leaderboard validate results/sprites/leaderboard/sprites.csv
 
     Args:
         boards: Leaderboard files.

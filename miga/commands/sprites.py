@@ -18,6 +18,8 @@ def train(
 ) -> None:
     """Train one of the models that this project ships; run again, it resumes where it was stopped.
 
+    Example: miga sprites train --model sprites-wan --steps 1000
+
     Args:
         model: What to train. A base model trains its autoencoder first, unless the folder has it already; sprites-df
             starts from the shipped sprites-wan.
@@ -43,6 +45,8 @@ def evaluate(
 ) -> None:
     """Measure with the reader how often native clips of a sprites model show what their captions say.
 
+    Example: miga sprites evaluate --clips 24 --sheet clips.png
+
     Args:
         model: A sprites model.
         clips: How many clips to sample.
@@ -66,6 +70,8 @@ def evaluate(
 
 def faults(out: Path, scenes: int = 24, frames: int = 48, strength: float = 1.0) -> None:
     """Make the matrix of which metric sees which fault, on rendered videos: faults.csv, .md, .svg and .png.
+
+    Example: miga sprites faults --out faults
 
     Args:
         out: The folder that they go to.

@@ -19,6 +19,8 @@ def strip(
 
     For example: `miga strip results/strip --entries direct freelong fifo_diffusion miga --out strip.webp`.
 
+    Example: miga strip results/strip --out docs/pictures/strip.webp
+
     Args:
         suite: A finished suite, such as results/sprites.
         out: The animated WebP.

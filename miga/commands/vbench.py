@@ -12,6 +12,8 @@ from eval.vbench import VBENCH
 def fetch(weights: Path | None = None, official: bool = False) -> int:
     """Download the weights of VBench's networks to where its package looks for them, and compare their sha256.
 
+    Example: miga vbench fetch --weights weights
+
     Args:
         weights: Folder to fill; default $VBENCH_CACHE_DIR or ~/.cache/vbench.
         official: Also what only the official backend needs.
@@ -33,6 +35,8 @@ def check(
     samples: int | None = None,
 ) -> int:
     """Name every missing, extra, unreadable, too short, 10-bit or odd video before scoring; exit status 1 if any.
+
+    Example: miga vbench check videos --samples 1
 
     Args:
         folder: Videos named `<prompt>-<i>.mp4`, as the standard suite wants them.
@@ -56,6 +60,8 @@ def check(
 
 def export(table: Positional[Path], out: Path = Path("eval_results.zip"), base: str = "", entry: str = "") -> int:
     """Write VBench's results files as the zip that its leaderboard takes.
+
+    Example: miga vbench export scores.parquet --out submission.zip
 
     Args:
         table: A long table of scores, such as `miga score` writes.

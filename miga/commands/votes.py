@@ -12,6 +12,8 @@ def votes(files: Positional[list[Path]], suite: Path | None = None) -> None:
 
     For example: `miga votes votes-sprites.csv --suite results/sprites`.
 
+    Example: miga votes votes.csv --suite results/sprites
+
     Args:
         files: CSV files of votes; a vote that is in two of them counts once.
         suite: The suite that was voted on, such as results/sprites: gives labels, and refuses votes on other frames.

@@ -24,7 +24,7 @@ from miga.engine.trace import Trace
 Generate = Callable[[BaseModel, Sequence[Text], int | None, Any, Noise, Trace], Iterator[Tensor]]
 
 
-class MethodConfig(Config, extra="forbid", frozen=True):
+class MethodConfig(Config, extra="forbid", frozen=True, allow_inf_nan=False):
     """Base of every method's typed parameters: an unknown key is an error, defaults are the original's."""
 
 

@@ -38,6 +38,14 @@ def check(experiment: Experiment) -> None:
                     f"{method} does not run on {base.model!r}: it needs {' and '.join(missing)}; write "
                     f"`without: [{method}]` at the base model {name!r} of the suite"
                 )
+    for entry, row in experiment.made().items():
+        for benchmark in experiment.benchmarks_of(entry):
+            several = next((prompt.id for prompt in experiment.prompts[benchmark] if prompt.then), None)
+            if several and not METHODS.get(row.method).card.multi_prompt:
+                raise ValueError(
+                    f"{row.method} takes one prompt, and {several!r} of the benchmark {benchmark!r} is several: name "
+                    "the entries that take several with `entries` there"
+                )
     for name, found in experiment.given.items():
         for base in experiment.bases_of(name):
             given.check(name, experiment.entries[name], found, wanted(experiment, base), base)

@@ -20,6 +20,8 @@ Finding = tuple[str, str, str]  # state, what, details
 def doctor(suite: str = "auto") -> int:
     """Say what is installed, which suite would run, and what is missing for it. Exit status 1 when something is.
 
+    Example: miga doctor --suite sprites
+
     Args:
         suite: A suite by name or path; auto: the one that `snakemake` would take here.
     """

@@ -36,6 +36,10 @@ class Experiment(Strict):
         for base, chosen in self.suite.bases.items():
             for method in chosen.without:
                 known(method, {entry.method for entry in self.made().values()}, f"method that {base!r} is without:")
+            for entry in chosen.entries or ():
+                known(entry, rows, f"entry of the base model {base!r}:")
+            for name in chosen.limits:
+                known(name, self.suite.benchmarks, f"benchmark in the limits of {base!r}:")
         for name in self.suite.ablations:
             known(name, self.ablations, "ablation")
             if self.ablations[name].table in self.suite.tables():
@@ -74,9 +78,10 @@ class Experiment(Strict):
         return list(dict.fromkeys([*self.entries, *extra]))
 
     def bases_of(self, entry: str) -> list[str]:
-        """The base models of an entry's videos: those that its file names, without those that cannot run its method."""
-        row = self.rows()[entry]
-        chosen = row.bases or list(self.suite.bases)
+        """The base models of an entry's videos: those that its file names and that take it, without those that cannot
+        run its method."""
+        row, bases = self.rows()[entry], self.suite.bases
+        chosen = [base for base in row.bases or bases if bases[base].entries is None or entry in bases[base].entries]
         if isinstance(row, Given):
             return chosen
         return [base for base in chosen if row.method not in self.suite.bases[base].without]
@@ -86,12 +91,16 @@ class Experiment(Strict):
         ids = {id for id, _, _ in self.videos_of(entry)}
         return {p.id: p for p in self.prompts[benchmark] if p.id in ids}
 
-    def videos_of(self, entry: str) -> list[tuple[str, str | None, int]]:
-        """(prompt id, prompt, seed) of every video of an entry, on each base model."""
+    def prompts_on(self, base: str | None, benchmark: str) -> list[Prompt]:
+        """The prompts of a benchmark on a base model; of None, those of all."""
+        return self.prompts[benchmark][: self.suite.bases[base].limits.get(benchmark) if base else None]
+
+    def videos_of(self, entry: str, base: str | None = None) -> list[tuple[str, str | None, int]]:
+        """(prompt id, prompt, seed) of every video of an entry on a base model, or on the one that has the most."""
         return [
             (prompt.id, prompt.prompt, seed)
             for name in self.benchmarks_of(entry)
-            for prompt in self.prompts[name]
+            for prompt in self.prompts_on(base, name)
             for seed in self.seeds_of(name)
             if self.has(entry, prompt.id, seed)
         ]
@@ -99,7 +108,9 @@ class Experiment(Strict):
     def seeds_of(self, benchmark: str) -> list[int]:
         return self.suite.seeds[: self.suite.benchmarks[benchmark].seeds]
 
-    def shards_of(self, entry: str, size: int | None = None) -> dict[str, list[tuple[str, str | None, int]]]:
+    def shards_of(
+        self, entry: str, size: int | None = None, base: str | None = None
+    ) -> dict[str, list[tuple[str, str | None, int]]]:
         """Name -> videos, as in `videos_of`, that one job makes: some prompts of one benchmark in a row, with one seed.
 
         Stable: more prompts or seeds add videos at the end of the last shards, and shards, and move none to another.
@@ -107,13 +118,25 @@ class Experiment(Strict):
         size = size or self.suite.shard
         shards = {
             f"{name}-{start // size}-seed-{seed}": [
-                (p.id, p.prompt, seed) for p in self.prompts[name][start : start + size] if self.has(entry, p.id, seed)
+                (p.id, p.prompt, seed) for p in prompts[start : start + size] if self.has(entry, p.id, seed)
             ]
-            for name in self.benchmarks_of(entry)
+            for name, prompts in ((name, self.prompts_on(base, name)) for name in self.benchmarks_of(entry))
             for seed in self.seeds_of(name)
-            for start in range(0, len(self.prompts[name]), size)
+            for start in range(0, len(prompts), size)
         }
         return {name: videos for name, videos in shards.items() if videos}
+
+    def encoded(self) -> dict[str, list[Prompt]]:
+        """Name -> prompts that one job encodes: some of one benchmark in a row, whatever the shards of videos.
+
+        Stable: more prompts change the last of them, so that nothing else waits for them.
+        """
+        size = self.suite.shard
+        return {
+            f"{name}-{start // size}": prompts[start : start + size]
+            for name, prompts in self.prompts.items()
+            for start in range(0, len(prompts), size)
+        }
 
     def benchmarks_of(self, entry: str) -> list[str]:
         """Benchmarks that an entry takes part in, and has a video for."""

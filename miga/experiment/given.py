@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from eval.files import replacing, write_json
+from eval.names import is_video, prompt_and_index, readable
 from eval.parsing import known
 from miga.experiment.suite import Given
 
@@ -82,8 +83,6 @@ def find(given: Given, root: Path, prompts: Mapping[str, str | None], seeds: Map
 
 def named(folder: Path, prompts: Mapping[str, str | None], aside: dict[str, list[str]]) -> Samples:
     """By the names of files: a prompt's id or text, `-<i>` behind it, or an id as the name of their folder."""
-    from eval.vbench.folder import is_video, readable
-
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder of videos")
     samples: Samples = {}
@@ -107,8 +106,6 @@ def named(folder: Path, prompts: Mapping[str, str | None], aside: dict[str, list
 
 def claims(path: Path, prompts: Mapping[str, str | None]) -> Iterator[tuple[str, int | None]]:
     """(prompt id, number of the sample) that a file is by its name; None: the next one of its folder."""
-    from eval.vbench.folder import prompt_and_index, readable
-
     if len(path.parts) == 2 and (parent := readable(path.parts[0])) in prompts:
         yield parent, None
     elif len(path.parts) == 1:

@@ -28,14 +28,16 @@ class Passes:
     """
 
     def __init__(self, experiment: Experiment, file: Path) -> None:
-        self.experiment, self.file = experiment, file
+        self.experiment, self.file, self.keys = experiment, file, {}
         try:
             self.kept = json.loads(file.read_text())
         except (OSError, ValueError):
             self.kept = {}
 
     def __getitem__(self, which: tuple[str, str]) -> tuple[float, float]:
-        key = self.key(*which)
+        if which not in self.keys:
+            self.keys[which] = self.key(*which)
+        key = self.keys[which]
         if key not in self.kept:
             from miga.experiment.plan import cost
 

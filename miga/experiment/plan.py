@@ -26,6 +26,7 @@ from miga.engine.trace import Trace
 from miga.experiment.check import known_as, told
 from miga.experiment.experiment import Experiment, choose_suite, home, load_experiment
 from miga.experiment.job import configure
+from miga.experiment.power import report
 from miga.experiment.suite import Base
 from miga.models import registry
 
@@ -115,18 +116,27 @@ def plan(
     seconds_per_call: float | None = None,
     ablations: Literal["suite", "all", "none"] = "suite",
     results: Path = Path("results"),
+    power: bool = False,
 ) -> None:
     """Estimate what a suite costs: passes of the denoiser over a window, hours on one device, and disk.
+
+    Example: miga plan paper-lite --ablations none
 
     Args:
         suite: A suite by name or path.
         seconds_per_call: Of one pass over one window; default: as measured in videos that are there, else the suite's.
         ablations: Those that are part of the suite, all that its methods have, or none.
         results: Where finished videos are looked for.
+        power: Say instead how many prompts it takes to see the differences that the suite's paper claims.
     """
+    if seconds_per_call is not None and not 0 < seconds_per_call < math.inf:
+        raise ValueError(f"--seconds-per-call {seconds_per_call:g}: give a positive number")
     name, line = choose_suite(suite)
     experiment = load_experiment(name, home())
     print(line)
+    if power:
+        print("\n".join(report(experiment, results)))
+        return
     entries = {
         "suite": experiment.rows_of_all(),
         "all": list(experiment.rows()),
@@ -139,7 +149,7 @@ def plan(
         spec, _ = known_as(chosen)
         pace, source = pace_of(chosen, base, seen) if seconds_per_call is None else (seconds_per_call, "given")
         for entry in (entry for entry in entries if base in experiment.bases_of(entry) and entry in experiment.made()):
-            videos = len(experiment.videos_of(entry))
+            videos = len(experiment.videos_of(entry, base))
             passes, disk = cost(experiment, base, entry)
             hours = [count * videos * pace / 3600 if pace else math.nan for count in passes]
             print(row(base, entry, videos, span(passes, 0), span(hours, 1), f"{disk * videos:,.2f}"))

@@ -143,12 +143,17 @@ def count(number: int, what: str) -> str:
 def progress(suite: Positional[Path]) -> None:
     """Say how far the run of a suite is, from outside: another terminal or machine.
 
+    Example: miga progress results/sprites
+
     Args:
         suite: The folder of a suite, such as results/sprites.
     """
     try:
-        run = parse(Run, json.loads((suite / FILE).read_text()), str(suite / FILE))
+        said = json.loads((suite / FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{suite}: no run has begun there (it has no {FILE})") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{suite / FILE}: not a JSON file ({error})") from None
+    run = parse(Run, said, str(suite / FILE))
     seen, now = Progress(run, suite), time.time()
     print(f"{run.suite}: {seen.look():,} of {count(run.asked, 'video')}; {seen.pace(now)}; begun {clock(run.began)}")

@@ -17,6 +17,7 @@ from miga.experiment.frames import frames_of
 from miga.experiment.job import Job, request
 from miga.experiment.measure import PeakMemory
 from miga.experiment.spool import Spool, forget
+from miga.experiment.texts import names_of
 from miga.experiment.video import Frames
 
 CHECKPOINT_SECONDS = 300  # of work that a shard which is ended may lose
@@ -142,14 +143,16 @@ def written(
 def run_shard(
     jobs: Sequence[Job], model: BaseModel, texts: dict[str, Text], log: Callable[[str], None] = print
 ) -> None:
-    """Make the videos of a shard that are not done yet. `texts` by prompt id. What is finished survives a failure, and
-    of a video in flight what is older than `CHECKPOINT_SECONDS`."""
+    """Make the videos of a shard that are not done yet. `texts` by `names_of` their prompts. What is finished survives
+    a failure, and of a video in flight what is older than `CHECKPOINT_SECONDS`."""
     for number, job in enumerate(jobs, 1):
         if is_done(job, model):
             log(f"{number}/{len(jobs)} {job.video}: is there")
             continue
-        if cut := texts[job.prompt_id].cut:
-            log(f"{number}/{len(jobs)} {job.video}: note: {cut}")
+        own = [texts[name] for name in names_of(job.prompt_id, job.then)]
+        for text in own:
+            if text.cut:
+                log(f"{number}/{len(jobs)} {job.video}: note: {text.cut}")
         forget(job.video, request(job, model))
-        facts = generate(job, model, [texts[job.prompt_id]], checkpoint_every=1, checkpoint_seconds=CHECKPOINT_SECONDS)
+        facts = generate(job, model, own, checkpoint_every=1, checkpoint_seconds=CHECKPOINT_SECONDS)
         log(f"{number}/{len(jobs)} {job.video}: {facts['wall_seconds']:.1f} s, {facts['model_calls']} model calls")

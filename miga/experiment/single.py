@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.files import only_ours
+from eval.files import only_ours, writable
 from eval.parsing import parse
 from eval.records import sidecar_of
 from miga.engine.base_model import BaseModel
 from miga.experiment import run
+from miga.experiment import start as begin
 from miga.experiment.job import Job
 from miga.experiment.suite import SEEDS, Encoder
 from miga.experiment.video import Frames
@@ -107,6 +107,8 @@ def asked(
         raise ValueError(f"checkpoint_every {checkpoint_every}: give a positive number, for a video that is saved")
     if start is not None and not Path(start).is_file():
         raise ValueError(f"{start}: no such file to start from")
+    if start is not None:
+        begin.check(Path(start))
     job = Job(
         suite="custom",
         base=base,
@@ -132,16 +134,12 @@ def check_place(video: Path) -> None:
     """`ValueError` or `OSError` where a video of ours cannot be written; folders that it needs are made."""
     if video.suffix.lower() != ".mp4" or video.is_dir():
         raise ValueError(f"{video}: the output must be an .mp4 file")
-    if video.parent.exists() and not video.parent.is_dir():
-        raise ValueError(f"{video.parent}: is not a folder")
     sidecar = sidecar_of(video)
     only_ours(sidecar, is_sidecar, "the sidecar of a video of ours")
     only_ours(video, lambda _: sidecar.exists(), "a video of ours (it has no sidecar)")
     if len(os.fsencode(sidecar.name)) > LONGEST_NAME:
         raise ValueError(f"{video.name[:40]}...: the name is too long for {sidecar.suffix} to stand beside it")
-    video.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=video.parent):  # an unwritable folder is found before any work
-        pass
+    writable(video)
 
 
 def is_sidecar(path: Path) -> bool:

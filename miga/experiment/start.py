@@ -16,6 +16,8 @@ from torch import Tensor
 from eval import video
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from miga.models.pretrained import Pretrained
 
 SHARE = 3  # of a window: as much of it as the end of a video takes, one in so many
@@ -31,18 +33,37 @@ def latents_of(path: Path, model: Pretrained) -> Float[Tensor, "k c h w"]:
 
 def frames_of(path: Path, model: Pretrained) -> UInt8[Tensor, "n height width 3"]:
     """The frames of the file at the size of the model's video: scaled to cover it, and cut around the centre."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     height, width = model.size
-    if path.suffix.lower() in (".mp4", ".mkv", ".webm", ".mov"):
-        pictures = [Image.fromarray(frame) for frame in last_frames(path, model)]
-    else:
-        try:
-            pictures = [ImageOps.exif_transpose(Image.open(path)).convert("RGB")]
-        except UnidentifiedImageError:
-            raise ValueError(f"{path} is not an image that can be read: give a PNG or JPEG file") from None
+    pictures = map(Image.fromarray, last_frames(path, model)) if is_video(path) else [picture(path)]
     fitted = [np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)) for picture in pictures]
     return torch.from_numpy(np.stack(fitted))
+
+
+def check(path: Path) -> None:
+    """`ValueError` where a file is neither an image nor a video, before a model is loaded for it."""
+    if not is_video(path):
+        picture(path)
+        return
+    try:
+        video.facts(path)
+    except video.VideoError as error:
+        raise ValueError(f"{path} cannot be gone on from: {error}") from None
+
+
+def is_video(path: Path) -> bool:
+    return path.suffix.lower() in (".mp4", ".mkv", ".webm", ".mov")
+
+
+def picture(path: Path) -> Image:
+    """An image as it is to be looked at."""
+    from PIL import Image, ImageOps
+
+    try:
+        return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # a cut, a hostile or no image
+        raise ValueError(f"{path} is not an image that can be read: give a PNG or JPEG file") from None
 
 
 def last_frames(path: Path, model: Pretrained) -> Sequence[np.ndarray]:

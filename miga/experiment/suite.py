@@ -108,6 +108,10 @@ class Base(Strict):
     params: dict[str, Any] = Field({}, description="options of the model, such as its resolution or number of levels")
     frames: int | None = Field(None, ge=1, description="video frames of each video; default: the suite's")
     without: list[str] = Field([], description="methods that this base model lacks an ability for")
+    entries: list[Name] | None = Field(None, description="only these entries; default: all that it can run")
+    limits: dict[Name, Annotated[int, Field(ge=1)]] = Field(
+        {}, description="benchmark -> only the first so many of its prompts, on this base model"
+    )
     seconds_per_call: float | None = Field(
         None, gt=0, description="of one pass of the denoiser over a window, for `miga plan` where nothing was measured"
     )
@@ -146,6 +150,12 @@ class Suite(Strict):
         description="file of numbers that a paper prints, by table; they stand beside ours; relative to the repository",
     )
     lengths: Lengths | None = Field(None, description="measure memory and time against length; default: do not")
+    spread: float | None = Field(
+        None,
+        gt=0,
+        description="standard deviation over prompts of a paired difference in the overall score, in points, for "
+        "`miga plan --power` where nothing was measured",
+    )
     seeds: list[Annotated[int, Field(ge=0, le=SEEDS)]] = Field(min_length=1)
     frames: int = Field(ge=1, description="video frames of each video")
     smaller: Name | None = Field(None, description="a smaller suite, which the first line of a run names")

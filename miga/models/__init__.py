@@ -6,7 +6,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from eval.parsing import parse
+from eval.parsing import device_of, parse
 from miga.engine.base_model import BaseModel
 from miga.models import registry
 from miga.models.folders import examine, original_layout, spec_of
@@ -29,8 +29,6 @@ def load(
     ------
     ValueError: one sentence that names the unknown name or key, or the file that is missing or broken and the remedy.
     """
-    import torch
-
     from miga.models import weights
     from miga.models.pretrained import precision_of
 
@@ -38,7 +36,7 @@ def load(
     about = weights.read_index(directory).get("_miga", {})
     merged = spec.options.model_dump() | about.get("options", {}) | options
     chosen = parse(type(spec.options), merged, f"base model {spec.name!r}")
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = device_of(device)
     precision = precision_of(dtype or (spec.precision if place.type == "cuda" else "fp32"))
     model = resolve_name(spec.cls)(directory, about.get("name", spec.name), chosen, place, precision)
     model.abilities, model.stands_for, model.features_name = spec.abilities, spec.stands_for or spec.name, spec.features

@@ -8,7 +8,6 @@ the models, as `<name>.json`. Files that are complete are not downloaded again.
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -17,7 +16,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from eval.files import write_json
+from eval.files import file_digest, write_json
+from eval.parsing import read_yaml
 from miga.models import home_of, registry, remedy_for, weights
 from miga.models.registry import Source
 
@@ -58,10 +58,11 @@ def record_of(source: Source) -> Path:
 
 def read_record(source: Source) -> dict[str, Any]:
     """Revision and files of the first fetch; empty before it."""
-    try:
-        return json.loads(record_of(source).read_text())
-    except FileNotFoundError:
-        return {}
+    path = record_of(source)
+    found = read_yaml(path) if path.exists() else {}  # JSON is YAML
+    if not isinstance(found, dict) or not isinstance(found.get("files", {}), dict):
+        raise ValueError(f"{path}: is no record of a fetch: delete it, and fetch again")
+    return found
 
 
 def is_complete(source: Source) -> bool:
@@ -139,7 +140,7 @@ def verify(source: Source, folder: Path, files: dict[str, dict[str, Any]], recor
     """
     for name, file in files.items():
         path = folder / name
-        found = weights.sha256_of(path)
+        found = file_digest(path)
         recorded = record.get("files", {}).get(name, {}).get("sha256")
         for whose, expected in (("the hub states", file["sha256"]), ("the first fetch recorded", recorded)):
             if expected and expected != found:

@@ -28,7 +28,7 @@ EXECUTION = {"batch_guidance", "offload", "compile"}  # options that change fram
 class Options(Strict):
     """How a base model is run. Every key can be set in a suite (`params` of a base) or with `load(name, key=...)`."""
 
-    num_levels: int = Field(ge=2, description="solver steps T of the base model's own sampling")
+    num_levels: int = Field(ge=2, le=1000, description="solver steps T of the base model's own sampling")
     height: int = Field(ge=8, description="of the video, in pixels")
     width: int = Field(ge=8)
     window: int = Field(ge=1, description="f0, latent frames that the denoiser was trained on")

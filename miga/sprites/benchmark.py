@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from eval.benchmark import Benchmark, Prompt, Sheet
-from eval.narrlv.benchmark import Asked, JudgeSettings, NarrLV
+from eval.narrlv.benchmark import Asked, JudgeSettings, NarrLV, by_atoms
 from eval.vbench.benchmark import VBench, VBenchSettings
 from miga.sprites.lens import READER
 
@@ -41,7 +41,12 @@ class SpritesNarrLV(NarrLV):
     name = "sprites-narrlv"
     settings = StorySettings
 
-    read_prompts = Benchmark.read_prompts
+    def read_prompts(self, path: Path, settings: StorySettings) -> list[Prompt]:
+        found = Benchmark.read_prompts(self, path, settings)
+        if settings.told == "whole":
+            return found
+        items = self.items({prompt.id: prompt for prompt in found}, settings)
+        return [by_atoms(prompt, items[prompt.id]) for prompt in found]
 
     def roots(self, settings: StorySettings) -> list[str]:
         return [*super().roots(settings), "miga.sprites.story"]
@@ -54,7 +59,7 @@ class SpritesNarrLV(NarrLV):
     def items(self, prompts: Mapping[str, Prompt], settings: StorySettings) -> dict[str, Item]:
         from miga.sprites import story
 
-        return {id: story.item(prompt.prompt) for id, prompt in prompts.items()}
+        return {id: story.item(getattr(prompt, "story", prompt.prompt)) for id, prompt in prompts.items()}
 
     def title(self, sheet: Sheet) -> str:
         return f"{sheet.title}-NarrLV"

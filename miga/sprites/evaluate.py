@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from eval.files import writable
 from miga.engine.base_model import BaseModel
 from miga.engine.noise import KeyedNoise, key
 from miga.sprites import world
@@ -34,6 +36,12 @@ def evaluate(
 
     if clips < 1:
         raise ValueError(f"--clips {clips}: give a positive number")
+    if guidance_scale is not None and not math.isfinite(guidance_scale):
+        raise ValueError(f"--guidance-scale {guidance_scale}: give a number")
+    if sheet is not None:
+        if sheet.suffix.lower() != ".png" or sheet.exists():
+            raise ValueError(f"--sheet {sheet}: give the name of a PNG file that is not there yet")
+        writable(sheet)
     scenes = world.sample_scenes(clips, 50_000 + seed, events=0.0)
     base = models.load(model)
     if guidance_scale is not None:

@@ -13,6 +13,7 @@ import torch
 
 from eval.degrade import FAULTS, Video, degrade
 from eval.drift import of_series
+from eval.files import writable
 from eval.metric import NotDefined
 from eval.vbench.metrics import measured, parts_of
 from eval.vbench.score import Backbones, observe
@@ -101,5 +102,6 @@ def make(folder: Path, count: int = SCENES, frames: int = FRAMES, strength: floa
         )
     from eval import plots, sensitivity
 
+    writable(folder / "faults.csv")
     found = sensitivity.matrix(scores(LENS.load(METRICS), count=count, frames=frames, strength=strength))
     return [*sensitivity.write(found, folder), *plots.faults(found, folder / "faults")]

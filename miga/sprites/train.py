@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from eval.parsing import device_of
 from miga.sprites import reader, wan, world
 from miga.sprites.fitting import Schedule, fit
 from miga.sprites.networks import (
@@ -357,8 +358,7 @@ def train(
         raise ValueError(f"nothing to train by the name of {model!r}; known: {', '.join(stages)}")
     if threads:
         torch.set_num_threads(threads)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = str(device_of(None if device == "auto" else device))
     folder.mkdir(parents=True, exist_ok=True)
     stages[model](folder, steps, device, seed, shipped)
 

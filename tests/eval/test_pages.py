@@ -56,8 +56,8 @@ def test_the_page_has_all_tables_and_says_where_they_are_from(suite, docs):
 
 def test_marked_blocks_are_made_again_and_the_rest_stays(docs):
     readme = docs / "README.md"
-    before = "a\n<!-- results-sprites.csv: rows miga, static; columns overall, drift -->\n{}\n<!-- end -->\nb\n"
-    readme.write_text(before.format("old | numbers") + "<!-- results-sprites.md: found -->\n\n<!-- end -->\n")
+    before = "a\n<!-- results-sprites.csv: rows miga, static; columns overall, drift -->\n{}<!-- end -->\nb\n"
+    readme.write_text(before.format("old | numbers\n") + "<!-- results-sprites.md: found -->\n<!-- end -->\n")
     pages.fill(readme, docs)
     once = readme.read_text()
     pages.fill(readme, docs)
@@ -75,7 +75,7 @@ def test_marked_blocks_are_made_again_and_the_rest_stays(docs):
 @pytest.mark.parametrize("asked", ["rows nobody; columns overall", "rows miga; columns beauty"])
 def test_what_the_results_do_not_have_is_a_sentence(docs, asked):
     readme = docs / "README.md"
-    readme.write_text(f"<!-- results-sprites.csv: {asked} -->\n\n<!-- end -->\n")
+    readme.write_text(f"<!-- results-sprites.csv: {asked} -->\n<!-- end -->\n")
     with pytest.raises(ValueError, match=r"results-sprites.csv: there is no (entry 'nobody'|metric 'beauty')"):
         pages.fill(readme, docs)
 

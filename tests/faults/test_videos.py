@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from eval import scores, video
-from eval.vbench.folder import foreign, left_aside, prompt_and_index, score_folder
+from eval.names import prompt_and_index
+from eval.vbench.folder import foreign, left_aside, score_folder
 from eval.vbench.prompts import Prompt, preflight, unlike
 from eval.vbench.score import Backbones, score_video
 from tests.faults import inputs

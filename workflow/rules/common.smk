@@ -4,18 +4,21 @@ import os
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from eval import parsing
 from eval.benchmark import BENCHMARKS
+from eval.metric import METRICS
 from eval.registry import Registry
 from miga.experiment.digest import (
     ROOT as CODE,
     code_digest,
     frames_digest,
     scores_digest,
+    script_digest,
     texts_digest,
 )
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
@@ -59,8 +62,7 @@ ROWS = EXPERIMENT.rows()
 MADE = EXPERIMENT.made()
 EVERY_ROW = EXPERIMENT.rows_of_all()
 SUITE = EXPERIMENT.suite
-# This machine's, or one of the nodes' that jobs are sent to.
-GPU = int(cuda() or workflow.non_local_exec)
+CUDA = cuda()
 ABLATIONS = {ablation.table: ablation for ablation in EXPERIMENT.ablations.values()}
 PAPER = [os.path.relpath(ROOT / SUITE.paper)] if SUITE.paper else []
 TEXTS, PICTURES = ("csv", "md", "tex", "json"), ("svg", "png")
@@ -81,7 +83,13 @@ MEASURED = [
     f"{OUT}/{base}/{entry}/length-{frames}.json"
     for base, entry, frames in EXPERIMENT.lengths()
 ]
+ENCODED = EXPERIMENT.encoded()
 PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
+
+
+def one_gpu(wildcards):
+    """A GPU of this machine, where it has one, or of the node that jobs are sent to."""
+    return int(CUDA or workflow.non_local_exec)
 
 
 def model_of(base):
@@ -112,17 +120,35 @@ def cards_of(*entries):
     return {METHODS.module(MADE[entry].method) for entry in entries if entry in MADE}
 
 
+@cache
 def shards_of(base, entry):
     """Name -> videos of an entry on a base model that one job makes."""
     size = CONFIG.shard
     if size is None and entry in MADE:
         size = PASSES.videos_of_a_job(base, entry, CONFIG.shard_hours)
-    return EXPERIMENT.shards_of(entry, size)
+    return EXPERIMENT.shards_of(entry, size, base)
 
 
 def videos_of(wildcards):
     """The videos of a shard."""
     return shards_of(wildcards.base, wildcards.entry)[wildcards.shard]
+
+
+def texts_of(wildcards):
+    """Files with the encoded prompts of a shard."""
+    ids = {id for id, _, _ in videos_of(wildcards)}
+    return [
+        f"{OUT}/{wildcards.base}/text-{part}.safetensors"
+        for part, prompts in ENCODED.items()
+        if ids & {prompt.id for prompt in prompts}
+    ]
+
+
+def then_of(wildcards):
+    """Prompt id -> what its video shows next, of the stories of a shard."""
+    ids = {id for id, _, _ in videos_of(wildcards)}
+    prompts = [p for chosen in EXPERIMENT.prompts.values() for p in chosen]
+    return {p.id: p.then for p in prompts if p.id in ids and p.then}
 
 
 def files_of(wildcards):
@@ -204,6 +230,23 @@ def of_benchmark(ask):
     )
 
 
+def shown_digest(script, *benchmarks):
+    """Digest of all code that decides what a script shows of scores: cards of metrics and tables of benchmarks too."""
+    boards = [BENCHMARKS.get(name).board(SUITE.benchmarks[name]) for name in benchmarks]
+    metrics = {metric.name.split(".")[0] for board in boards for metric in board}
+    return code_digest(
+        f"workflow/scripts/{script}.py",
+        *map(BENCHMARKS.module, benchmarks),
+        *map(METRICS.module, sorted(metrics & set(METRICS.names()))),
+    )
+
+
+def gpu_of_benchmark(wildcards):
+    """A GPU where the benchmark's networks or its judge run on one."""
+    wanted = of_benchmark(lambda benchmark, settings: benchmark.gpu(settings))
+    return one_gpu(wildcards) if wanted(wildcards) else 0
+
+
 def digests():
     """What code decided the results: videos, scores by benchmark, tables."""
     deciding = {
@@ -281,8 +324,9 @@ def announce():
     from miga.experiment.progress import Progress, begin
 
     asked = sum(
-        len(EXPERIMENT.bases_of(entry)) * len(EXPERIMENT.videos_of(entry))
+        len(EXPERIMENT.videos_of(entry, base))
         for entry in EVERY_ROW
+        for base in EXPERIMENT.bases_of(entry)
     )
     devices = len(gpus()) or 1 if workflow.local_exec else workflow.nodes
     run = begin(EXPERIMENT.name, Path(OUT), parts(), asked, devices, SUITE.smaller)

@@ -1,8 +1,17 @@
+localrules:
+    take,
+    videos,
+
+
+onstart:
+    announce()
+
+
 # A job loads the model once and makes a shard of videos. The videos are not outputs of the rule, since Snakemake would
 # delete the finished ones of a shard that dies; the manifest is, and it lists them.
 rule generate:
     input:
-        texts=ancient(rules.encode.output[0]),  # new prompts in it are no reason to look at old videos
+        texts=texts_of,
         weights=weights_of,
     output:
         f"{OUT}/{{base}}/{{entry}}/shard-{{shard}}.json",
@@ -15,7 +24,7 @@ rule generate:
     conda:
         "../../environment.yml"
     resources:
-        gpu=GPU,
+        gpu=one_gpu,
         mem_mb=memory_of,
         runtime=minutes_of,
     params:
@@ -24,10 +33,12 @@ rule generate:
             include={"method", "params"}
         ),
         videos=videos_of,
+        then=then_of,
         frames=lambda wildcards: SUITE.bases[wildcards.base].frames or SUITE.frames,
         encoder=SUITE.encoder.model_dump(),
         suite=EXPERIMENT.name,
         code=generation_digest,
+        script=script_digest("generate"),
     script:
         "../scripts/generate.py"
 

@@ -10,7 +10,7 @@ from eval.records import place, write_shard
 from miga import models
 from miga.experiment.job import Job
 from miga.experiment.run import run_shard
-from miga.experiment.texts import load
+from miga.experiment.texts import load, names_of
 
 params, wildcards, output = snakemake.params, snakemake.wildcards, Path(snakemake.output[0])
 suite = output.parents[2]
@@ -23,6 +23,7 @@ jobs = [
         params=params.entry["params"],
         prompt_id=prompt_id,
         prompt=prompt,
+        then=params.then.get(prompt_id, ()),
         seed=seed,
         frames=params.frames,
         encoder=params.encoder,
@@ -31,5 +32,6 @@ jobs = [
     for prompt_id, prompt, seed in params.videos
 ]
 model = models.load(params.base["model"], **params.base["params"])
-run_shard(jobs, model, load(Path(snakemake.input.texts), {job.prompt_id for job in jobs}))
+names = {name for job in jobs for name in names_of(job.prompt_id, job.then)}
+run_shard(jobs, model, load(snakemake.input.texts, names))
 write_shard([job.video for job in jobs], output)

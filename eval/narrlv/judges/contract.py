@@ -6,6 +6,7 @@ A judge sees frames, reads a question and gives votes, which are texts; what a v
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -56,6 +57,12 @@ class Sampling:
     repetition_penalty: float | None = 1.05
     max_tokens: int | None = 32  # thinking counts: a reasoning model needs thousands
     instruction: str = YES_OR_NO  # appended to each question
+
+    def __post_init__(self) -> None:
+        told = [(name, value) for name, value in self.sent.items() if not 0 <= value < math.inf]
+        if told or self.max_tokens == 0:
+            name, value = [*told, ("max_tokens", 0)][0]
+            raise ValueError(f"sampling: {name} {value}: give a number that a judge can answer with, or None")
 
     @property
     def sent(self) -> dict[str, float]:

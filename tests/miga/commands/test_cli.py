@@ -64,7 +64,7 @@ def test_odd_prompts_work(tmp_path, prompt):
         (["--param", "strength"], "'strength' is not of the form key=value"),
         (["--param", "strength=strong"], "strength: input should be a valid number"),
         (["--crf", "99"], "crf: input should be less than or equal to 51"),
-        (["--out", "/dev/null/x.mp4"], "/dev/null: is not a folder"),
+        (["--out", "/dev/null/x.mp4"], "/dev/null: not a directory"),
         (["--out", "/proc/nope/x.mp4"], "/proc/nope: no such file or directory"),
         (["--out", "x.avi"], "x.avi: the output must be an .mp4 file"),
     ],

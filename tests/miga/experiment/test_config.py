@@ -9,7 +9,7 @@ import yaml
 from eval.parsing import parse
 from miga.experiment.check import check
 from miga.experiment.experiment import choose_suite, load_experiment
-from miga.experiment.suite import Config, schemas
+from miga.experiment.suite import Config, Entry, schemas
 
 ROOT = Path(__file__).parents[3]
 SUITES = sorted(path.stem for path in (ROOT / "config/suites").glob("*.yaml"))
@@ -41,6 +41,18 @@ def root(tmp_path):
 
 def change(path, **changes):
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
+
+
+def test_stories_are_for_methods_that_take_several_prompts():
+    told = load_experiment("sprites-stories", ROOT)
+    check(told)
+    whole = load_experiment("sprites", ROOT).prompts["sprites-narrlv"]
+    for prompt, story in zip(told.prompts["sprites-narrlv"], whole, strict=True):
+        assert (prompt.id, prompt.story) == (story.id, story.prompt) and not story.then
+        assert prompt.prompt != prompt.then[0] and len(prompt.then) == story.prompt.count(", then ")
+    entries = told.entries | {"riflex": Entry(method="riflex", bases=["sprites-wan"])}
+    with pytest.raises(ValueError, match=r"riflex takes one prompt, and '.*' of the benchmark .* is several"):
+        check(told.model_copy(update=dict(entries=entries)))
 
 
 def test_a_suite_with_its_files(root):

@@ -79,16 +79,34 @@ def test_a_call_on_more_frames_than_the_window_counts_as_several(suite):
     assert passes == [2 * 16 * 20 / 8] * 2  # guided, levels, windows
 
 
-def test_paper_lite_is_as_much_as_a_day_holds():
+@pytest.fixture(scope="module")
+def most_hours():
+    """(base, entry) -> hours of a video of the suite `paper` where self-reflection searches whenever it judges."""
+    paper = load_experiment("paper", ROOT)
+    return {
+        (base, entry): plan.cost(paper, base, entry)[0][1] * chosen.seconds_per_call / 3600
+        for base, chosen in paper.suite.bases.items()
+        for entry in paper.rows_of_all()
+        if base in paper.bases_of(entry)
+    }
+
+
+def test_paper_lite_is_as_much_as_a_day_holds(most_hours):
     lite, paper = (load_experiment(name, ROOT) for name in ("paper-lite", "paper"))
-    (base,) = lite.suite.bases
-    assert lite.entries == paper.entries and lite.suite.bases[base].params == paper.suite.bases[base].params
-    most = sum(plan.cost(lite, base, entry)[0][1] for entry in lite.entries)
-    hours = most * lite.suite.bases[base].seconds_per_call / 3600  # of one prompt
+    ((base, chosen),) = lite.suite.bases.items()
+    assert lite.entries == paper.entries and lite.suite.frames == paper.suite.bases[base].frames
+    assert chosen == paper.suite.bases[base].model_copy(update=dict(limits={}, frames=None))
+    hours = sum(most_hours[base, entry] for entry in lite.entries)  # of one prompt
     assert {len(lite.videos_of(entry)) for entry in lite.entries} == {24 // hours}
 
 
-@pytest.mark.parametrize("suite", ["paper", "paper-lite", "sprites", "sprites-full"])
+def test_paper_is_what_a_lab_runs(most_hours):
+    paper = load_experiment("paper", ROOT)
+    hours = sum(hours * len(paper.videos_of(entry, base)) for (base, entry), hours in most_hours.items())
+    assert 350 < hours <= 400
+
+
+@pytest.mark.parametrize("suite", ["paper", "paper-full", "paper-lite", "sprites", "sprites-full"])
 def test_every_row_of_every_ablation_starts_on_every_base_model_of_a_suite(suite):
     experiment = load_experiment(suite, ROOT)
     for name, base in experiment.suite.bases.items():

@@ -39,7 +39,11 @@ def frames(path):
 
 
 def shard(model, jobs, log=lambda line: None):
-    run.run_shard(jobs, model, {job.prompt_id: model.encode([job.prompt])[0] for job in jobs}, log)
+    told = {}
+    for asked in jobs:
+        names = texts.names_of(asked.prompt_id, asked.then)
+        told |= zip(names, model.encode([asked.prompt, *asked.then]), strict=True)
+    run.run_shard(jobs, model, told, log)
 
 
 def test_video_and_sidecar(tmp_path, model):
@@ -69,6 +73,9 @@ def test_several_prompts_follow_each_other(tmp_path, model):
     np.testing.assert_array_equal(first[:3], both[:3])  # as long as all windows read the first prompt
     assert (first[-3:] != both[-3:]).any()
     assert facts[1]["prompt_used"] == ["a cat", "a dog"] and facts[1]["then"] == ["a dog"]
+    again = job(tmp_path / "shard", **two)
+    shard(model, [again])
+    assert json.loads(again.sidecar.read_text())["frames_sha256"] == facts[1]["frames_sha256"]
 
 
 def test_the_frames_depend_on_what_is_requested(tmp_path, model):
@@ -166,7 +173,7 @@ def test_an_unknown_parameter_is_named_with_its_neighbour(tmp_path, model):
 def test_encoded_prompts_come_back(tmp_path, model):
     encoded = dict(zip("ab", model.encode(["a cat", 'a "dog" / $(x)\n😀']), strict=True))
     texts.save(tmp_path / "t.safetensors", encoded)
-    back = texts.load(tmp_path / "t.safetensors", ["a", "b"])
+    back = texts.load([tmp_path / "t.safetensors"], ["a", "b"])
     for id, text in encoded.items():
         assert back[id].prompt == text.prompt
         assert back[id].positive.equal(text.positive) and back[id].negative.equal(text.negative)
