@@ -173,7 +173,6 @@ def gallery(videos: pd.DataFrame, scores: pd.DataFrame, entries: Sequence[str] |
         keep = ("base", "entry", "label", "prompt_id", "prompt", "seed", "frames", "fps", "model_calls", "wall_seconds")
         shown.append(
             {name: _plain(fact[name]) for name in (*keep, "control", "port", "frames_sha256", "version")}
-            | {"origin": _plain(fact.get("origin"))}
             | {"src": _link(path), "sidecar": _link(records.sidecar_of(path)), "scores": values.get(key, {})}
         )
     return shown
