@@ -20,31 +20,8 @@ wildcard_constraints:
     table=either(ABLATIONS),
     benchmark=either(SUITE.benchmarks),
     shard=r"[^/]+-\d+-seed-\d+",
+    part=either(ENCODED),
     frames=r"\d+",
-
-
-onstart:
-    announce()
-
-
-# What takes seconds is not worth a job of a cluster.
-localrules:
-    all,
-    fetch,
-    prompts,
-    take,
-    videos,
-    scores,
-    tables,
-    plots,
-    ablation,
-    lengths,
-    leaderboard,
-    quality,
-    manifest,
-    page,
-    results_page,
-    publish,
 
 
 rule all:

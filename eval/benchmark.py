@@ -85,11 +85,14 @@ class Benchmark:
 
     name: as it is registered. table: its file among tables and leaderboards, tables/<table>.csv and
     leaderboard/<table>.csv, which no two benchmarks of a suite share. settings: what a suite may say about it.
+    by_video: whether rows of a video follow from it, its prompt, the settings, code and weights alone, and `score`
+    leaves nothing in its `folder`: then rows are kept, and a suite that grows scores its new videos only.
     """
 
     name: str
     table: str
     settings: type[Settings] = Settings
+    by_video: bool = False
 
     # --- before the DAG is built: light ---
 
@@ -106,6 +109,10 @@ class Benchmark:
     def roots(self, settings: Settings) -> list[str]:
         """Dotted modules that decide scores, with all that they import: an edit there scores again."""
         return [type(self).__module__]
+
+    def formulas(self, settings: Settings) -> dict[str, Any]:
+        """Of each metric, as plain data, what its card says that decides scores: an edit there scores again."""
+        return {}
 
     def weights(self, settings: Settings) -> list[Path]:
         """Files besides code that decide scores, as far as they are here."""

@@ -25,6 +25,12 @@ def hidden(path: Path, ending: str) -> Path:
     return path.with_name(f".{short}.{ending}")
 
 
+def file_digest(path: str | Path) -> str:
+    """sha256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextmanager
 def naming(path: Path, *others: Path) -> Iterator[None]:
     """`OSError`s of the block name `path` where they name no file (a full disk), or one of the others."""

@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, PositiveInt
 from eval import leaderboard, records, tables, video
 from eval.benchmark import BENCHMARKS, Sheet
 from eval.contrast import contrast
-from eval.files import write_json
+from eval.files import file_digest, write_json
 from eval.metric import known_card
 from eval.parsing import parse
 from eval.records import LENGTHS, SIDECARS, sidecar_of
@@ -172,11 +172,6 @@ def hardware() -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "ffmpeg": ".".join(map(str, av.library_versions["libavcodec"])),
     }
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _checked(what: object, check: Callable[[], str]) -> tuple[str, bool, str]:

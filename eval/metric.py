@@ -61,6 +61,12 @@ class Metric:
         """The metrics of the long table that this one is made of: itself unless it is derived."""
         return self.of or (self.name,)
 
+    @property
+    def computed(self) -> list[Any]:
+        """How it is computed, as plain data: its version, the fewest frames, its part and its formula by name."""
+        named = [getattr(one, "__qualname__", one) for one in (self.part, self.formula)]
+        return [self.version, self.frames, *named]
+
 
 METRICS = Registry("miga.metrics", "metric")
 

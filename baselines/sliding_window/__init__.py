@@ -69,7 +69,7 @@ def generate(
     trace.add("windows", length=length, overlap=overlap, count=len(plans[0]), schedule=config.schedule)
 
     def denoise(latents, levels, _, guidance_scale=None):
-        found = plans[steps - 1 - int(levels[0, 0])]
+        found = plans[steps - 1 - int(levels.max())]  # given frames are at level -1
         spoken = own_texts(found, texts, num_latents)
         seen = [[window[0] - 1, *window] if config.anchor == "previous" and window[0] else window for window in found]
         predictions = [None] * len(found)

@@ -32,11 +32,15 @@ class VBenchSettings(Settings):
 class VBench(Benchmark):
     name = table = "vbench"
     settings = VBenchSettings
+    by_video = True
 
     def roots(self, settings: VBenchSettings) -> list[str]:
         metrics = [METRICS.get(name) for name in settings.metrics]
         deciding = {part.__module__ for metric in metrics for part in (metric.part, metric.formula) if callable(part)}
         return ["eval.vbench.score", LENSES.module(settings.backbones), *sorted(deciding)]
+
+    def formulas(self, settings: VBenchSettings) -> dict[str, list]:
+        return {name: METRICS.get(name).computed for name in settings.metrics}
 
     def weights(self, settings: VBenchSettings) -> list[Path]:
         return LENSES.get(settings.backbones).weights()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from eval import scores
+from eval.files import file_digest
 from eval.names import SUFFIXES, is_video, prompt_and_index, readable
 from eval.records import IDENTITY
 from eval.scores import COLUMNS, KEY
@@ -105,8 +105,7 @@ def _name(found: Mapping[str, Any]) -> str:
 def _digest(path: Path) -> str | None:
     """sha256 of a file; None where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError:
         return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def _two_windows(seen: Observation) -> np.ndarray:
 
 def of(part: str, formula: Callable[[Tensor], Measured]) -> dict[str, Any]:
     """The part and the formula of a metric that reads nothing else."""
-    return {"part": part, "formula": lambda seen: formula(seen[part])}
+    return {"part": part, "formula": wraps(formula)(lambda seen: formula(seen[part]))}
 
 
 def parts_of(metrics: Iterable[str]) -> set[Part]:

@@ -6,7 +6,6 @@ $TORCH_HOME/hub/checkpoints, whatever it finds in its own; both places count her
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 import httpx
 import torch
 
-from eval.files import replacing
+from eval.files import file_digest, replacing
 from eval.vbench import VBENCH
 
 
@@ -106,8 +105,7 @@ def digest(path: Path) -> str:
 
 @lru_cache
 def _digest(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)
 
 
 def inventory(weights: str | Path | None = None) -> Iterator[tuple[File, Path | None, str]]:

@@ -1,9 +1,9 @@
 """Digests of source code: what decides the frames of a video, what decides scores, what decides a page.
 
 A rule of the workflow has the digest of the code that it depends on as a parameter, so that an edit makes it run again,
-and a sidecar has it for the same reason. Digests are over syntax trees without docstrings, annotations and comments: an
-edit that no program can notice changes none of them. Texts that are only shown to readers, such as the label of a
-metric, decide pages, and neither frames nor scores.
+and a sidecar has it for the same reason. Digests are over what a program can notice (`eval.source`): comments change
+none of them. Texts that are only shown to readers, such as the label of a metric, decide pages, and neither frames nor
+scores.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from eval.source import parsed, tree
+
 ROOT = Path(__file__).resolve().parents[2]  # where the packages stand
 # What runs suites: in a checkout beside the packages, in a wheel a copy of it (setup.py).
 HOME_FILES = ("Snakefile", "config", "environment.yml", "profiles", "workflow")
 HOME = ROOT if (ROOT / "Snakefile").is_file() else Path(__file__).resolve().with_name("home")
 PACKAGES = ("miga", "baselines", "eval")
-CARDS = {"Metric", "Card"}  # what a reader must know about a thing: its name, then texts
-# Texts of cards and fields, which readers need.
-TEXTS = {"label", "short", "summary", "description", "source", "paper", "url", "licence", "notes", "cost"}
 
 # From job to frames to file. What a suite asks for is in the request, and so are the options and the weights of a base
 # model, which is all that its registry decides.
@@ -42,12 +41,12 @@ NOT_SCORES = ("miga.experiment*", "miga.commands*", *(f"eval.{name}" for name in
 def frames_digest(method: str, *model: str) -> str:
     """Of all code that decides the frames of a video: the engine, the package of the method, the class of the base
     model and the features that it judges frames by (each given by its module), and the way from there to the file."""
-    return _digest([*FRAMES, method, *model], NOT_FRAMES, shown=False)
+    return _digest((*FRAMES, method, *model), NOT_FRAMES, shown=False)
 
 
 def texts_digest(*model: str) -> str:
     """Of all code that decides how a base model encodes prompts."""
-    return _digest(["miga.experiment.texts", *model], NOT_FRAMES, shown=False)
+    return _digest(("miga.experiment.texts", *model), NOT_FRAMES, shown=False)
 
 
 def scores_digest(*modules: str) -> str:
@@ -63,7 +62,13 @@ def code_digest(*modules: str) -> str:
     return _digest(modules, (), shown=True)
 
 
-def _digest(roots: Sequence[str], without: Sequence[str], shown: bool) -> str:
+def script_digest(name: str) -> str:
+    """Of one script of the workflow by itself, for rules whose digest must not cover all that it imports."""
+    return hashlib.sha256(tree(HOME / "workflow" / "scripts" / f"{name}.py", False).encode()).hexdigest()[:16]
+
+
+@cache  # a rule asks for each of its jobs
+def _digest(roots: tuple[str, ...], without: tuple[str, ...], shown: bool) -> str:
     """sha256 (16 digits) over names and trees of the roots and what they import, but for modules of those patterns."""
     digest = hashlib.sha256()
     for module, path in sorted(closure(roots, without).items()):
@@ -120,7 +125,7 @@ def imports(module: str, path: Path) -> tuple[str, ...]:
     """Names that a file imports anywhere: modules, and attributes of modules. Scripts find those beside them."""
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     names = []
-    for node in ast.walk(_parsed(path)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -131,49 +136,3 @@ def imports(module: str, path: Path) -> tuple[str, ...]:
         beside = {name: module.replace(path.name, f"{name}.py") for name in names}
         names = [beside[name] if path.with_name(f"{name}.py").is_file() else name for name in names]
     return tuple(names)
-
-
-@cache
-def tree(path: Path, shown: bool) -> str:
-    """What a file says to Python, as text; without the texts for readers unless they are `shown`."""
-    return ast.dump(_Program(shown).visit(_parsed(path)))
-
-
-def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), str(path))
-
-
-class _Program(ast.NodeTransformer):
-    """Takes out what does not run: docstrings, annotations and, where asked, texts for readers."""
-
-    def __init__(self, shown: bool) -> None:
-        self.shown = shown
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        return None if _is_text(node.value) else self.generic_visit(node)
-
-    def visit_arg(self, node: ast.arg) -> ast.AST:
-        return ast.arg(node.arg)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        """The name of a field stays; its type is an annotation, and what a default may be is in the request."""
-        return self.generic_visit(ast.Assign([node.target], node.value or ast.Constant(None)))
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        return self.generic_visit(node)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        if not self.shown:
-            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if name in CARDS | {"Field", "replace"}:
-                node.keywords = [word for word in node.keywords if word.arg not in TEXTS or not _is_text(word.value)]
-            if name in CARDS:
-                node.args = [arg for i, arg in enumerate(node.args) if i == 0 or not _is_text(arg)]
-        return self.generic_visit(node)
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)

@@ -126,6 +126,18 @@ class Experiment(Strict):
         }
         return {name: videos for name, videos in shards.items() if videos}
 
+    def encoded(self) -> dict[str, list[Prompt]]:
+        """Name -> prompts that one job encodes: some of one benchmark in a row, whatever the shards of videos.
+
+        Stable: more prompts change the last of them, so that nothing else waits for them.
+        """
+        size = self.suite.shard
+        return {
+            f"{name}-{start // size}": prompts[start : start + size]
+            for name, prompts in self.prompts.items()
+            for start in range(0, len(prompts), size)
+        }
+
     def benchmarks_of(self, entry: str) -> list[str]:
         """Benchmarks that an entry takes part in, and has a video for."""
         return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from eval.files import replacing
@@ -26,19 +26,18 @@ def names_of(prompt: str, then: Sequence[str] = ()) -> list[str]:
     return [prompt, *(f"{prompt}/{number}" for number in range(1, len(then) + 1))]
 
 
-def load(path: Path, ids: Iterable[str]) -> dict[str, Text]:
-    """The encoded prompts of these ids."""
+def load(paths: Iterable[str | Path], ids: Collection[str]) -> dict[str, Text]:
+    """The encoded prompts of these ids, which one of the files has. `KeyError` where none has one."""
+    found = {id: text for path in paths for id, text in _in(path, ids)}
+    return {id: found[id] for id in ids}
+
+
+def _in(path: str | Path, ids: Collection[str]) -> Iterator[tuple[str, Text]]:
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        prompts, negative = file.metadata(), file.get_tensor("negative")
-        tokens = {id: prompts[f"tokens/{id}"].split() for id in set(ids) if f"tokens/{id}" in prompts}
-        return {
-            id: Text(
-                prompts[id],
-                file.get_tensor(f"positive/{id}"),
-                negative,
-                Tokens(*map(int, tokens[id])) if id in tokens else None,
-            )
-            for id in set(ids)
-        }
+        said, negative = file.metadata(), file.get_tensor("negative")
+        for id in said.keys() & set(ids):
+            counted = said.get(f"tokens/{id}")
+            tokens = Tokens(*map(int, counted.split())) if counted else None
+            yield id, Text(said[id], file.get_tensor(f"positive/{id}"), negative, tokens)

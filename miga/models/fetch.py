@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from eval.files import write_json
+from eval.files import file_digest, write_json
 from eval.parsing import read_yaml
 from miga.models import home_of, registry, remedy_for, weights
 from miga.models.registry import Source
@@ -140,7 +140,7 @@ def verify(source: Source, folder: Path, files: dict[str, dict[str, Any]], recor
     """
     for name, file in files.items():
         path = folder / name
-        found = weights.sha256_of(path)
+        found = file_digest(path)
         recorded = record.get("files", {}).get(name, {}).get("sha256")
         for whose, expected in (("the hub states", file["sha256"]), ("the first fetch recorded", recorded)):
             if expected and expected != found:

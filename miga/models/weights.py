@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from eval.files import write_json
+from eval.files import file_digest, write_json
 
 WEIGHT_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
 
@@ -84,11 +84,6 @@ def load_part(cls: type, directory: Path, part: str, dtype: torch.dtype) -> nn.M
     return network.eval().requires_grad_(False)
 
 
-def sha256_of(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def digest(directory: Path) -> str:
     """sha256 over all files of a model directory that decide what it computes.
 
@@ -106,7 +101,7 @@ def digest(directory: Path) -> str:
         stat = path.stat()
         key = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
         if key not in known:
-            fresh[key] = sha256_of(path)
+            fresh[key] = file_digest(path)
         lines.append(f"{known.get(key) or fresh[key]}  {path.relative_to(directory).as_posix()}\n")
     if sum(path.stat().st_size for path in directory.rglob("*.safetensors")) > 1 << 28 and fresh:
         write_json(known_file, known | fresh)  # small models are quicker hashed than looked up

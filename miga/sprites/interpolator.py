@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-WEIGHTS = Path(__file__)  # there are none: this file is all that decides what is computed, and what to take a digest of
 REACH = 4  # half pixels per frame that the search covers in each direction; shapes move at most 1.9 pixels per frame
 PATCH = 5  # pixels, side of the square over which two frames are compared
 STILLNESS = 3e-3  # cost, in grey levels of 0..1, of each half pixel of motion: ties go to the slowest one

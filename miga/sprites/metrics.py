@@ -7,6 +7,7 @@ the sprites networks have and no others. A prompt with events, or one of another
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -85,59 +86,87 @@ def _head(name: str) -> Callable[[Observation], Measured]:
     return lambda seen: _share(truth.agreement(_read(seen), _asked(seen))[name])
 
 
-def _measure(
-    name: str, label: str, short: str, summary: str, formula, part: str = READING, better: bool = True
-) -> Metric:
-    return Metric(
-        name, label, short, summary, 0, 1, better, source="this project", frames=1, cost="the sprites reader",
-        part=part, formula=formula,
-    )  # fmt: skip
-
-
-PROMPT_FIDELITY = _measure(
-    "prompt_fidelity", "Prompt fidelity", "Fid.",
-    "Share of frames whose shape, colour, background and pattern are all as the prompt asks.",
-    lambda seen: _share(truth.prompt_fidelity(_read(seen), _asked(seen))),
+_SEEN = Metric(
+    "", "", "", "", 0, 1, True, source="this project", frames=1, cost="the sprites reader", part=READING,
 )  # fmt: skip
+
+PROMPT_FIDELITY = replace(
+    _SEEN,
+    name="prompt_fidelity",
+    label="Prompt fidelity",
+    short="Fid.",
+    summary="Share of frames whose shape, colour, background and pattern are all as the prompt asks.",
+    formula=lambda seen: _share(truth.prompt_fidelity(_read(seen), _asked(seen))),
+)
 SHAPE, COLOUR, BACKGROUND, PATTERN = (
-    _measure(
-        f"{head}_fidelity", f"{head.capitalize()} fidelity", f"{head.capitalize()}",
-        f"Share of frames whose {head} is as the prompt asks.", _head(head),
+    replace(
+        _SEEN,
+        name=f"{head}_fidelity",
+        label=f"{head.capitalize()} fidelity",
+        short=f"{head.capitalize()}",
+        summary=f"Share of frames whose {head} is as the prompt asks.",
+        formula=_head(head),
     )
     for head in HEADS
-)  # fmt: skip
-IDENTITY = _measure(
-    "identity", "Identity", "Id.",
-    "Share of the video until the asked subject (shape and colour) is lost for half a second; 1 where it never is.",
-    lambda seen: _lifetime(truth.alive(_read(seen), _asked(seen))),
-)  # fmt: skip
-KEPT = _measure(
-    "kept", "Kept subject", "Kept",
-    "The same for the subject that the video begins with, asked or not.",
-    lambda seen: _lifetime(truth.kept(_read(seen), seen.window)),
-)  # fmt: skip
-MOTION_FIDELITY = _measure(
-    "motion_fidelity", "Motion fidelity", "M.F.",
-    "How well the subject moves as the prompt asks, at the world's speeds and steadily, per window of 16 frames.",
-    _motion,
-)  # fmt: skip
-STARTS_RIGHT = _measure(
-    "starts_right", "Starts right", "Starts",
-    "Share of videos whose subject starts in the asked direction.",
-    _starts,
-)  # fmt: skip
-ONE_SUBJECT = _measure(
-    "one_subject", "One subject", "One",
-    "Share of frames with exactly as many subjects as asked.",
-    _subjects(lambda counts, wanted: counts == wanted), SUBJECTS,
-)  # fmt: skip
-NO_SUBJECT = _measure(
-    "no_subject", "No subject", "None",
-    "Share of frames with no subject at all.",
-    _subjects(lambda counts, wanted: counts == 0), SUBJECTS, better=False,
-)  # fmt: skip
-MANY_SUBJECTS = _measure(
-    "many_subjects", "Too many subjects", "Many",
-    "Share of frames with more subjects than asked.",
-    _subjects(lambda counts, wanted: counts > wanted), SUBJECTS, better=False,
-)  # fmt: skip
+)
+IDENTITY = replace(
+    _SEEN,
+    name="identity",
+    label="Identity",
+    short="Id.",
+    summary="Share of the video until the asked subject (shape and colour) is lost for half a second; "
+    "1 where it never is.",
+    formula=lambda seen: _lifetime(truth.alive(_read(seen), _asked(seen))),
+)
+KEPT = replace(
+    _SEEN,
+    name="kept",
+    label="Kept subject",
+    short="Kept",
+    summary="The same for the subject that the video begins with, asked or not.",
+    formula=lambda seen: _lifetime(truth.kept(_read(seen), seen.window)),
+)
+MOTION_FIDELITY = replace(
+    _SEEN,
+    name="motion_fidelity",
+    label="Motion fidelity",
+    short="M.F.",
+    summary="How well the subject moves as the prompt asks, at the world's speeds and steadily, per window of 16 "
+    "frames.",
+    formula=_motion,
+)
+STARTS_RIGHT = replace(
+    _SEEN,
+    name="starts_right",
+    label="Starts right",
+    short="Starts",
+    summary="Share of videos whose subject starts in the asked direction.",
+    formula=_starts,
+)
+_COUNTED = replace(_SEEN, part=SUBJECTS)
+ONE_SUBJECT = replace(
+    _COUNTED,
+    name="one_subject",
+    label="One subject",
+    short="One",
+    summary="Share of frames with exactly as many subjects as asked.",
+    formula=_subjects(lambda counts, wanted: counts == wanted),
+)
+NO_SUBJECT = replace(
+    _COUNTED,
+    name="no_subject",
+    label="No subject",
+    short="None",
+    summary="Share of frames with no subject at all.",
+    formula=_subjects(lambda counts, wanted: counts == 0),
+    higher_is_better=False,
+)
+MANY_SUBJECTS = replace(
+    _COUNTED,
+    name="many_subjects",
+    label="Too many subjects",
+    short="Many",
+    summary="Share of frames with more subjects than asked.",
+    formula=_subjects(lambda counts, wanted: counts > wanted),
+    higher_is_better=False,
+)

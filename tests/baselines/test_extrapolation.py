@@ -19,8 +19,10 @@ from baselines.sliding_window import SlidingWindow, own_texts
 from baselines.sliding_window.windows import average, weight, windows
 from baselines.ultravico.decay import Decay, decayed_attention
 from miga.engine import attention as engine
+from miga.engine.abilities import lacking
 from miga.engine.attention import Grid, Rotary, attention, rotate, time_frequencies, time_frequency, time_tables
 from miga.engine.frame_texts import frame_texts
+from miga.engine.method import METHODS
 from tests.baselines.free_models import FAMILIES, sample, text_of, tiny
 
 FRAMES, TOKENS = 9, 4
@@ -194,6 +196,18 @@ def test_with_lvsa_the_same_prompt_twice_is_that_prompt(family):
     assert (other - once).abs().max() > 1e-3
     with pytest.raises(ValueError, match="lvsa: 3 prompts need as many latent frames, not 2"):
         sample("lvsa", model, 2, "abc")
+
+
+@pytest.mark.parametrize("name", ["sliding_window", "riflex", "ultravico", "lvsa", "freeloc"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_video_that_begins_with_given_frames_keeps_them(name, family):
+    model = tiny(family)
+    if lacking(METHODS.get(name).card.needs, model.abilities):
+        return
+    given = torch.randn(2, *model.latent_shape, generator=torch.Generator().manual_seed(3))
+    video = sample(name, model.with_start(given), 9)
+    assert video.isfinite().all() and torch.equal(video[:2], given) and len(video) == 9
+    assert not torch.allclose(video[2:], sample(name, model, 9)[2:], atol=1e-3)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

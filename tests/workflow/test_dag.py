@@ -76,14 +76,14 @@ def test_shards_are_of_the_size_asked(tmp_path):
 @pytest.mark.parametrize("entry", ["miga", "fifo_diffusion", "static"])
 def test_an_entry_is_a_target_that_makes_nothing_else(entry, tmp_path):
     found = jobs(snakemake("-n", entry, config=["suite=sprites"], folder=tmp_path))
-    assert set(found) == {"prompts", "encode", "generate", "score", entry}
+    assert set(found) == {"encode", "generate", "score", entry}
     assert found["generate"] == shards(entry)
 
 
 def test_ablations_are_targets(tmp_path):
     targets = {f"ablation_{ablation.of}" for ablation in load_experiment("sprites", ROOT).ablations.values()}
     found = jobs(snakemake("-n", *sorted(targets), config=["suite=sprites"], folder=tmp_path))
-    assert set(found) == {"prompts", "encode", "generate", "score", "ablation", *targets}
+    assert set(found) == {"encode", "generate", "score", "ablation", *targets}
     assert found["ablation"] == len(load_experiment("sprites", ROOT).ablations)  # a table and a plot each
 
 

@@ -1,3 +1,11 @@
+localrules:
+    tables,
+    plots,
+    ablation,
+    lengths,
+    leaderboard,
+
+
 # Everything here is a function of two tables: of videos, and of scores.
 rule tables:
     input:
@@ -28,7 +36,7 @@ rule tables:
         reference=SUITE.reference,
         contrast=SUITE.contrast.model_dump() if SUITE.contrast else None,
         resamples=CONFIG.bootstrap,
-        code=code_digest("eval.tables"),
+        code=lambda wildcards: shown_digest("tables", *SUITE.benchmarks),
     script:
         "../scripts/tables.py"
 
@@ -60,9 +68,8 @@ rule ablation:
         benchmarks=said_of(EXPERIMENT.main),
         note=SUITE.note,
         resamples=CONFIG.bootstrap,
-        code=lambda wildcards: code_digest(
-            "eval.tables", "eval.plots", *cards_of(*ABLATIONS[wildcards.table].rows)
-        ),
+        code=lambda wildcards: shown_digest("ablation", EXPERIMENT.main),
+        cards=lambda wildcards: code_digest(*cards_of(*ABLATIONS[wildcards.table].rows)),
     script:
         "../scripts/ablation.py"
 
@@ -90,7 +97,7 @@ rule plots:
         names=PLOTS,
         benchmarks=said_of(EXPERIMENT.main),
         entries=list(EXPERIMENT.entries),
-        code=code_digest("eval.plots"),
+        code=lambda wildcards: shown_digest("plots", EXPERIMENT.main),
     script:
         "../scripts/plots.py"
 
@@ -120,6 +127,7 @@ rule length:
             *modules_of(wildcards.base),
             "miga.experiment.measure",
         ),
+        script=script_digest("length"),
     script:
         "../scripts/length.py"
 
@@ -142,7 +150,7 @@ rule lengths:
         "../../environment.yml"
     params:
         entries=list(EXPERIMENT.entries),
-        code=code_digest("eval.plots"),
+        code=code_digest("workflow/scripts/lengths.py"),
     script:
         "../scripts/lengths.py"
 
@@ -169,6 +177,6 @@ rule leaderboard:
         entries=list(EXPERIMENT.entries),
         benchmarks=said_of(*SUITE.benchmarks),
         resamples=CONFIG.bootstrap,
-        code=code_digest("eval.leaderboard"),
+        code=lambda wildcards: shown_digest("leaderboard", *SUITE.benchmarks),
     script:
         "../scripts/leaderboard.py"

@@ -11,12 +11,14 @@ from snakemake.exceptions import WorkflowError
 
 from eval import parsing
 from eval.benchmark import BENCHMARKS
+from eval.metric import METRICS
 from eval.registry import Registry
 from miga.experiment.digest import (
     ROOT as CODE,
     code_digest,
     frames_digest,
     scores_digest,
+    script_digest,
     texts_digest,
 )
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
@@ -81,6 +83,7 @@ MEASURED = [
     f"{OUT}/{base}/{entry}/length-{frames}.json"
     for base, entry, frames in EXPERIMENT.lengths()
 ]
+ENCODED = EXPERIMENT.encoded()
 PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
 
 
@@ -129,6 +132,16 @@ def shards_of(base, entry):
 def videos_of(wildcards):
     """The videos of a shard."""
     return shards_of(wildcards.base, wildcards.entry)[wildcards.shard]
+
+
+def texts_of(wildcards):
+    """Files with the encoded prompts of a shard."""
+    ids = {id for id, _, _ in videos_of(wildcards)}
+    return [
+        f"{OUT}/{wildcards.base}/text-{part}.safetensors"
+        for part, prompts in ENCODED.items()
+        if ids & {prompt.id for prompt in prompts}
+    ]
 
 
 def then_of(wildcards):
@@ -218,6 +231,17 @@ def of_benchmark(ask):
     """A function of wildcards that asks the benchmark which they name about its settings."""
     return lambda wildcards: ask(
         BENCHMARKS.get(wildcards.benchmark), SUITE.benchmarks[wildcards.benchmark]
+    )
+
+
+def shown_digest(script, *benchmarks):
+    """Digest of all code that decides what a script shows of scores: cards of metrics and tables of benchmarks too."""
+    boards = [BENCHMARKS.get(name).board(SUITE.benchmarks[name]) for name in benchmarks]
+    metrics = {metric.name.split(".")[0] for board in boards for metric in board}
+    return code_digest(
+        f"workflow/scripts/{script}.py",
+        *map(BENCHMARKS.module, benchmarks),
+        *map(METRICS.module, sorted(metrics & set(METRICS.names()))),
     )
 
 

@@ -1,8 +1,17 @@
+localrules:
+    take,
+    videos,
+
+
+onstart:
+    announce()
+
+
 # A job loads the model once and makes a shard of videos. The videos are not outputs of the rule, since Snakemake would
 # delete the finished ones of a shard that dies; the manifest is, and it lists them.
 rule generate:
     input:
-        texts=ancient(rules.encode.output[0]),  # new prompts in it are no reason to look at old videos
+        texts=texts_of,
         weights=weights_of,
     output:
         f"{OUT}/{{base}}/{{entry}}/shard-{{shard}}.json",
@@ -29,6 +38,7 @@ rule generate:
         encoder=SUITE.encoder.model_dump(),
         suite=EXPERIMENT.name,
         code=generation_digest,
+        script=script_digest("generate"),
     script:
         "../scripts/generate.py"
 

@@ -1,3 +1,9 @@
+# What takes seconds is not worth a job of a cluster: each file of rules says what that is.
+localrules:
+    fetch,
+    prompts,
+
+
 # `snakemake fetch`: all that the suite must have from elsewhere, before it runs; on the machine with the network.
 rule fetch:
     log:
@@ -24,19 +30,20 @@ rule prompts:
             name: [prompt.model_dump() for prompt in chosen]
             for name, chosen in EXPERIMENT.prompts.items()
         },
+        code=code_digest("workflow/scripts/prompts.py"),
     script:
         "../scripts/prompts.py"
 
 
-# Every prompt goes through the text tower once for each base model, whatever methods use it.
+# Every prompt goes through the text tower once for each base model, whatever methods use it. In parts, since Snakemake
+# looks at no change in a job that waits for another: of new prompts, old videos must not have to wait.
 rule encode:
     input:
-        prompts=rules.prompts.output[0],
         weights=weights_of,
     output:
-        f"{OUT}/{{base}}/text.safetensors",
+        f"{OUT}/{{base}}/text-{{part}}.safetensors",
     log:
-        f"{OUT}/logs/{{base}}/encode.log",
+        f"{OUT}/logs/{{base}}/encode-{{part}}.log",
     conda:
         "../../environment.yml"
     resources:
@@ -44,6 +51,11 @@ rule encode:
         mem_mb=memory_of,
     params:
         base=lambda wildcards: model_of(wildcards.base),
+        prompts=lambda wildcards: {
+            prompt.id: [prompt.prompt, *prompt.then]
+            for prompt in ENCODED[wildcards.part]
+        },
         code=lambda wildcards: texts_digest(*modules_of(wildcards.base)),
+        script=script_digest("encode"),
     script:
         "../scripts/encode.py"

@@ -1,3 +1,7 @@
+localrules:
+    publish,
+
+
 # The last rule: it takes what the others left, and no network, however broken, makes it fail.
 rule publish:
     input:
@@ -15,5 +19,6 @@ rule publish:
         "../../environment.yml"
     params:
         wandb=CONFIG.wandb.model_dump(),
+        code=code_digest("workflow/scripts/publish.py"),
     script:
         "../scripts/publish.py"

@@ -1,3 +1,10 @@
+localrules:
+    quality,
+    manifest,
+    page,
+    results_page,
+
+
 # What a reader needs before the numbers: are they trustworthy, where do they come from, and a page that shows them.
 rule quality:
     input:
@@ -10,7 +17,7 @@ rule quality:
     conda:
         "../../environment.yml"
     params:
-        code=code_digest("eval.quality"),
+        code=lambda wildcards: shown_digest("quality", *SUITE.benchmarks),
     script:
         "../scripts/quality.py"
 
@@ -18,6 +25,7 @@ rule quality:
 rule manifest:
     input:
         finished(),
+        rules.prompts.output,
         rules.quality.output,
     output:
         f"{OUT}/manifest.json",
@@ -31,6 +39,7 @@ rule manifest:
             "experiment": EXPERIMENT.model_dump(mode="json"),
         },
         code=lambda wildcards: digests(),
+        script=code_digest("workflow/scripts/manifest.py"),
     script:
         "../scripts/manifest.py"
 
@@ -58,7 +67,7 @@ rule page:
         note=SUITE.note,
         entries=list(EXPERIMENT.entries),
         tables=TABLES,
-        code=code_digest("eval.report"),
+        code=code_digest("workflow/scripts/page.py"),
     script:
         "../scripts/page.py"
 

@@ -1,5 +1,10 @@
-# One rule for every benchmark. What a judge said is kept in the cache, so that an interrupted job resumes and an equal
-# question costs nothing; what a benchmark leaves to be read besides is in the folder called as itself.
+localrules:
+    scores,
+
+
+# One rule for every benchmark. What a judge said and the scores of each video are kept in the cache, so that an
+# interrupted job resumes and a suite that grows scores its new videos only; what a benchmark leaves to be read besides
+# is in the folder called as itself.
 rule score:
     input:
         videos=lambda wildcards: manifests_of(wildcards.entry, bases=[wildcards.base]),
@@ -21,6 +26,8 @@ rule score:
         prompts=lambda wildcards: prompts_of(wildcards.entry, wildcards.benchmark),
         settings=of_benchmark(lambda benchmark, settings: settings.of_scores()),
         cache=f"{OUT}/cache/{{benchmark}}",
+        formulas=of_benchmark(lambda benchmark, settings: benchmark.formulas(settings)),
+        script=script_digest("score"),
         code=of_benchmark(
             lambda benchmark, settings: scores_digest(*benchmark.roots(settings))
         ),
@@ -38,6 +45,6 @@ rule scores:
     conda:
         "../../environment.yml"
     params:
-        code=code_digest("eval.scores"),
+        code=code_digest("workflow/scripts/scores.py"),
     script:
         "../scripts/scores.py"

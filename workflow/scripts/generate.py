@@ -33,5 +33,5 @@ jobs = [
 ]
 model = models.load(params.base["model"], **params.base["params"])
 names = {name for job in jobs for name in names_of(job.prompt_id, job.then)}
-run_shard(jobs, model, load(Path(snakemake.input.texts), names))
+run_shard(jobs, model, load(snakemake.input.texts, names))
 write_shard([job.video for job in jobs], output)

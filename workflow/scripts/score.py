@@ -8,8 +8,9 @@ from pathlib import Path
 
 from shards import videos_of
 
-from eval import scores
+from eval import kept, scores
 from eval.benchmark import BENCHMARKS, Prompt
+from eval.files import file_digest
 from eval.parsing import parse
 
 params, output = snakemake.params, Path(snakemake.output[0])
@@ -17,5 +18,6 @@ benchmark = BENCHMARKS.get(snakemake.wildcards.benchmark)
 prompts = {id: Prompt(**prompt) for id, prompt in params.prompts.items()}
 settings = parse(benchmark.settings, params.settings, f"benchmark {benchmark.name!r}")
 videos = videos_of(snakemake.input.videos, prompts)
-folder = output.with_suffix("")
-scores.write(benchmark.score(videos, prompts, settings, folder, Path(params.cache)), output)
+folder, cache = output.with_suffix(""), Path(params.cache)
+deciding = [params.code, params.formulas, [file_digest(path) for path in snakemake.input.weights]]
+scores.write(kept.score(benchmark, videos, prompts, settings, folder, cache, deciding), output)

@@ -28,7 +28,7 @@ def project(tmp_path, monkeypatch):
 
 
 def forget():
-    for cached in (digest._home, digest.imports, digest.tree):
+    for cached in (digest._home, digest.imports, digest.tree, digest._digest):
         cached.cache_clear()
 
 

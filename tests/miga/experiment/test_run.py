@@ -173,7 +173,7 @@ def test_an_unknown_parameter_is_named_with_its_neighbour(tmp_path, model):
 def test_encoded_prompts_come_back(tmp_path, model):
     encoded = dict(zip("ab", model.encode(["a cat", 'a "dog" / $(x)\n😀']), strict=True))
     texts.save(tmp_path / "t.safetensors", encoded)
-    back = texts.load(tmp_path / "t.safetensors", ["a", "b"])
+    back = texts.load([tmp_path / "t.safetensors"], ["a", "b"])
     for id, text in encoded.items():
         assert back[id].prompt == text.prompt
         assert back[id].positive.equal(text.positive) and back[id].negative.equal(text.negative)
