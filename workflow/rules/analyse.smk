@@ -173,7 +173,7 @@ rule faults:
     log:
         f"{OUT}/logs/faults.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     resources:
         gpu=one_gpu,
         mem_mb=1500,
