@@ -39,14 +39,18 @@ def show(video: Positional[Path], out: Path | None = None) -> None:
 
     from eval import plots, records
     from eval.files import only_ours, write_text
-    from eval.video import frames_digest
+    from eval.video import VideoError, frames_digest
 
     out = out or video.with_suffix(".html")
     if out.suffix != ".html":
         raise ValueError(f"--out {out}: the page is an .html file")
     only_ours(out, lambda page: MARK in page.read_text(encoding="utf-8"), "a page of `miga show`")
     said = records.read_beside(video)
-    if said.frames_sha256 != frames_digest(video):
+    try:
+        found = frames_digest(video)
+    except VideoError as error:
+        raise ValueError(f"{video}: {error}") from None
+    if said.frames_sha256 != found:
         raise ValueError(f"{video}: its frames are not those that {records.sidecar_of(video).name} is about")
     facts = records.collect([records.sidecar_of(video)])
     pictures, note = {}, ""

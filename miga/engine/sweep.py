@@ -46,6 +46,12 @@ class Context:
         _, height, width = self.model.latent_shape
         return self.batch or min(max(TOKENS // (self.model.window * height * width), 1), 16)
 
+    @property
+    def passes_per_window(self) -> int:
+        """Passes of the denoiser over a window: with guidance it takes two."""
+        scale = self.model.guidance_scale if self.guidance_scale is None else self.guidance_scale
+        return 1 if scale == 1 else 2
+
     def draw(self, purpose: str, ids: Sequence[int], level: int) -> Float[Tensor, "f c h w"]:
         """Noise of some frames at one level, where the model's latents live."""
         model = self.model

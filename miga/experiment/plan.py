@@ -73,6 +73,7 @@ class Blank(BaseModel):
     def denoise(self, latents: Tensor, levels: Tensor, text, guidance_scale=None) -> Tensor:
         scale = self.guidance_scale if guidance_scale is None else guidance_scale
         batch, frames = levels.shape
+        self.calls += batch * (1 if scale == 1 else 2)
         self.passes[0] += batch * frames / self.window * (1 if scale == 1 else 2)
         levels = levels.clamp(min=0)[..., None, None, None]
         if isinstance(self.solver, FlowUniPC):

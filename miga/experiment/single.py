@@ -44,7 +44,7 @@ def generate(
     Parameters
     ----------
     model: a base model, of `miga.load`.
-    prompt: what the video shows; several in a row for methods that take several (fifo_diffusion, freenoise).
+    prompt: what the video shows; several in a row for methods that take several (docs/methods.md says which).
     method: the name of a method, as `miga methods` lists them.
     frames: length in video frames; None: until you stop asking.
     seed: 0 to 2^63 - 1; the same seed gives the same frames.

@@ -25,6 +25,7 @@ from miga.engine.trace import Trace
 from miga.engine.windows import diagonal, guidance_policy
 from miga.method.config import Miga, Settings
 from miga.method.reflection import REFLECTED, Reflection
+from miga.method.triggers import Budget, Fall
 from miga.method.unified import Unified
 from miga.method.zigzag import Zigzag, fill
 
@@ -77,10 +78,14 @@ def generate(
             wanted = (chunks - 1) * settings.l_zig + model.window
     zigzag = Zigzag(context, settings, wanted)
     stages = unified_stages(context, settings)
-    reflect = reflection_of(context, settings, settings.l_zig, settings.candidates, lambda: zigzag.last)
+    reflect = reflection_of(context, settings, settings.l_zig, settings.candidates, lambda: zigzag.last, num_latents)
     parts = {stage.stage: stage for stage in stages}
     return Stream(
-        video(context, zigzag, stages, reflect, chunks, num_latents), zigzag=zigzag, reflection=reflect, **parts
+        video(context, zigzag, stages, reflect, chunks, num_latents),
+        zigzag=zigzag,
+        reflection=reflect,
+        trigger=reflect.trigger,
+        **parts,
     )
 
 
@@ -95,20 +100,30 @@ def unified_stages(context: Context, settings: Settings) -> list[Unified]:
 
 
 def reflection_of(
-    context: Context, settings: Settings, chunk: int, kind: str, last: Callable[[], Tensor | None]
+    context: Context,
+    settings: Settings,
+    chunk: int,
+    kind: str,
+    last: Callable[[], Tensor | None],
+    shown: int | None,
 ) -> Reflection:
-    """Self-reflection on chunks of so many frames, whose candidates start as `kind`; `last()` is the base clip's."""
+    """Self-reflection on chunks of so many frames, whose candidates start as `kind`; `last()` is the base clip's.
+
+    Frames of the queue from the number `shown` on are not part of the video.
+    """
+    trigger = Fall(settings.delta) if settings.budget is None else Budget(settings.budget, context.model)
     return Reflection(
         context,
         stages=REFLECTED[settings.reflection],
         chunk=chunk,
         reference=settings.reference_chunks * settings.l_zig,
         judged_age=settings.judged_age,
-        delta=settings.delta,
+        trigger=trigger,
         candidates=settings.n_samp,
         score=settings.score,
         stride=settings.stride,
         fill=lambda purpose, frames, first: fill(context, kind, last(), purpose, frames, first),
+        shown=shown,
     )
 
 
@@ -119,7 +134,7 @@ def without_alignment(context: Context, settings: Settings, num_latents: int | N
     drop = max(levels - window, 0)  # remakes of the first frame
     last = None if num_latents is None else drop + num_latents
     queue = Diagonal(context, True, last, diagonal(levels, window, True, settings.m_guid, policy))
-    reflect = reflection_of(context, settings, 1, "noise", lambda: None)
+    reflect = reflection_of(context, settings, 1, "noise", lambda: None, last)
 
     def latents() -> Iterator[Float[Tensor, "1 c h w"]]:
         for latent in queue.emissions(reflect):
@@ -127,7 +142,7 @@ def without_alignment(context: Context, settings: Settings, num_latents: int | N
             if queue.iteration > drop:
                 yield latent
 
-    return Stream(latents(), queue=queue, reflection=reflect)
+    return Stream(latents(), queue=queue, reflection=reflect, trigger=reflect.trigger)
 
 
 METHOD = Method(

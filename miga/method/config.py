@@ -16,11 +16,11 @@ class Miga(MethodConfig):
     """Parameters of MIGA. What is None follows from the preset and the base model, see `miga.method.presets`.
 
     `paper` is what the paper describes, `released` what the official code computes, quirks included: on models that
-    predict epsilon what it does on VideoCrafter2, on those that predict the flow what on Wan2.1. Any parameter can be
-    set on top of either.
+    predict epsilon what it does on VideoCrafter2, on those that predict the flow what on Wan2.1. `adaptive` is ours:
+    `paper` with searches under a `budget`. Any parameter can be set on top of each.
     """
 
-    preset: Literal["paper", "released"] = "paper"
+    preset: Literal["paper", "released", "adaptive"] = "paper"
     tta: bool = Field(True, description="training-inference alignment; off: FIFO-Diffusion's diagonal queue")
     dce: bool = Field(True, description="dynamic consistency enhancement; off: neither guidance nor reflection")
     guidance: Literal["prefix_uniform", "comb", "head", "none"] | None = Field(
@@ -35,6 +35,12 @@ class Miga(MethodConfig):
         None, ge=0, description="e: levels that the unified stage takes; 0: no such stage"
     )
     delta: float | None = Field(None, description="delta_adju: fall of the score that triggers a search")
+    budget: float | None = Field(
+        None,
+        gt=0,
+        description="extra passes that searches may take as a share of all others, instead of delta; see "
+        "miga.method.triggers",
+    )
     n_samp: int | None = Field(None, ge=1, description="n_samp: candidates of a search")
     judged_age: int | None = Field(None, ge=1, description="steps that a chunk has taken when it is judged")
     reference_chunks: int | None = Field(
@@ -56,6 +62,10 @@ class Miga(MethodConfig):
     def consistent(self) -> Miga:
         if not self.dce and (self.guidance not in (None, "none") or self.reflection not in (None, "off")):
             raise ValueError("dce=False turns guidance and reflection off; leave both unset")
+        if self.delta is not None and (self.budget is not None or self.preset == "adaptive"):
+            raise ValueError(
+                "delta and budget are two rules for when to search: set one (preset 'adaptive' has a budget)"
+            )
         if not self.tta and self.preset == "released":
             raise ValueError("tta=False is an ablation of preset 'paper'; the released code has no such mode")
         return self
@@ -87,6 +97,7 @@ class Settings:
     stride: int
     unified_levels: int
     delta: float
+    budget: float | None
     n_samp: int
     judged_age: int
     reference_chunks: int

@@ -33,6 +33,7 @@ SIZES = {  # of the release, for both presets
 PAPER = dict(
     guidance="prefix_uniform",  # m frames spread over all earlier ones; Figure A2
     reflection="always",  # at the tail of the queue, while the video is generated
+    budget=None,  # as often as delta says
     delta=0.01,  # (choice) delta_adju of the release's options for Wan2.1
     score="frames",  # mean cosine of judged and reference frames
     update="deferred",  # (choice) free of order, so that windows share calls
@@ -47,6 +48,10 @@ PAPER = dict(
     drop_last=0,
 )
 
+ADAPTIVE = PAPER | dict(
+    budget=0.3,  # (choice) ours; nothing else differs from `paper`
+)
+
 RELEASED = PAPER | dict(
     guidance="comb",  # funcs.py:303-339, :651-686; text2video.py:599-627, :890-917
     reflection="warmup",  # funcs.py:363-476; text2video.py:670-814
@@ -58,6 +63,8 @@ RELEASED = PAPER | dict(
 PRESETS = {  # (preset, prediction) -> constant -> value, or function of (f0, T)
     ("paper", "epsilon"): SIZES["epsilon"] | PAPER,
     ("paper", "flow"): SIZES["flow"] | PAPER,
+    ("adaptive", "epsilon"): SIZES["epsilon"] | ADAPTIVE,
+    ("adaptive", "flow"): SIZES["flow"] | ADAPTIVE,
     ("released", "epsilon"): SIZES["epsilon"]
     | RELEASED
     | dict(
@@ -84,6 +91,8 @@ FOLLOWING_PAPER = dict(
 FOLLOWING = {  # (preset, prediction) -> constant -> function of the constants above, whoever set them
     ("paper", "epsilon"): FOLLOWING_PAPER,
     ("paper", "flow"): FOLLOWING_PAPER,
+    ("adaptive", "epsilon"): FOLLOWING_PAPER,
+    ("adaptive", "flow"): FOLLOWING_PAPER,
     ("released", "epsilon"): FOLLOWING_PAPER
     | dict(
         near=lambda chosen: chosen["l_zig"] // 2,  # funcs.py:315

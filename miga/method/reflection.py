@@ -1,8 +1,9 @@
 """Self-reflection: judge each new chunk once while it is still noisy, and redraw the tail when it drifts.
 
 Half of MIGA's dynamic consistency enhancement. A chunk is judged at an age of `judged_age` steps against the frames
-before it, because by then its consistency already tells that of the clean frames. When the score falls by more than
-`delta`, `candidates` other tails are denoised from noise and the most consistent one takes the place of the tail.
+before it, because by then its consistency already tells that of the clean frames. Where the score falls far enough
+(`miga.method.triggers`), `candidates` other tails are denoised from noise and the most consistent one takes the place
+of the tail.
 
 Source: funcs.py:363-476 and text2video.py:670-814 of the release (commit b5a98a4), where it runs only while the queue
 fills; the paper's runs at the tail of the queue all along.
@@ -10,7 +11,7 @@ fills; the paper's runs at the tail of the queue all along.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -22,7 +23,8 @@ from torch import Tensor
 from miga.engine.checkpoint import Part
 from miga.engine.queue import LatentQueue
 from miga.engine.sweep import Context, Lane, sweep
-from miga.engine.windows import aligned_spans, freeze, plain
+from miga.engine.windows import Window, aligned_spans, freeze, plain
+from miga.method.triggers import Budget, Fall
 
 Fill = Callable[[str, int, int], LatentQueue]  # (purpose, how many, first id) -> new frames at the noisiest level
 
@@ -57,26 +59,27 @@ class Reflection(Part):
     chunk: frames that are judged together (frames per noise level).
     reference: frames before them that they are compared with.
     judged_age: steps that a frame has taken when it is judged, and that candidates are denoised for.
-    delta: fall of the score that triggers a search.
+    trigger: when a search is made, and how its candidates are thinned out.
     candidates: tails that a search draws.
     score: name in `SCORES`.
     stride: of the windows of the search.
     fill: makes frames at the noisiest level.
+    shown: frames of the queue from this id on are never seen; None: all are.
     """
 
-    saved: ClassVar = ("previous", "finished", "first")
+    saved: ClassVar = ("finished", "first")
 
     context: Context
     stages: tuple[str, ...]
     chunk: int
     reference: int
     judged_age: int
-    delta: float
+    trigger: Fall | Budget
     candidates: int
     score: str
     stride: int
     fill: Fill
-    previous: float | None = field(default=None, init=False)
+    shown: int | None = None
     finished: Tensor | None = field(default=None, init=False)  # the last clean frames
     first: int = field(default=0, init=False)  # number of the oldest of them
 
@@ -92,18 +95,22 @@ class Reflection(Part):
         measure = SCORES[self.score]
         reference = queue[start - self.reference : start]
         score = measure(queue.latents[start : start + self.chunk], reference.latents)
-        triggered = self.previous is not None and self.previous - score > self.delta
-        event = dict(stage=stage, sweep=number, frame=int(queue.ids[start]), previous=self.previous, score=score)
-        self.previous = score
+        frame = int(queue.ids[start])
+        left = None if self.shown is None else -(-(self.shown - frame) // self.chunk)
+        verdict = self.trigger.ask(score, self.price(), left)
+        if verdict is None:
+            return
         scores, adopted = [], None
-        if triggered:
+        if verdict.search:
             tails = self.search(reference, number)
             scores = [measure(tail.latents[: self.chunk], reference.latents) for tail in tails]
             best = max(range(len(scores)), key=scores.__getitem__)
             if scores[best] > score:
-                adopted, self.previous = best, scores[best]
+                adopted = best
+                self.trigger.adopted(scores[best])
                 queue.replace_tail(start, tails[best][: len(queue) - start])
-        self.context.trace.add("reflection", **event, triggered=triggered, candidates=scores, adopted=adopted)
+        event = dict(stage=stage, sweep=number, frame=frame, previous=verdict.expected, score=score, **verdict.facts)
+        self.context.trace.add("reflection", **event, triggered=verdict.search, candidates=scores, adopted=adopted)
 
     def look_back(self, frames: Float[Tensor, "f c h w"]) -> None:
         """The same score of the clean frames, as they are finished: what the early one was meant to foretell."""
@@ -122,18 +129,35 @@ class Reflection(Part):
         return self.grow(reference, names, number)
 
     def grow(self, reference: LatentQueue, names: list[str], number: int) -> list[LatentQueue]:
-        """Tails side by side; the reference frames are context that no window steps."""
-        model, frozen = self.context.model, len(reference)
-        queues = [
-            LatentQueue.of(model.solver, reference.latents, reference.levels, int(reference.ids[0])) for _ in names
-        ]
-        for _ in range(self.judged_age):
-            for queue, name in zip(queues, names, strict=True):
-                queue.append(self.fill(name, self.chunk, queue.next_id))
-            n = len(queues[0])
-            plan = freeze(plain(aligned_spans(n, model.window, self.stride), n, model.window), frozen)
-            sweep(
-                self.context,
-                *(Lane(queue, plan, "reflect", number, name) for queue, name in zip(queues, names, strict=True)),
-            )
-        return [queue[frozen:] for queue in queues]
+        """Tails side by side, those that are left; the reference frames are context that no window steps."""
+        solver, frozen, measure = self.context.model.solver, len(reference), SCORES[self.score]
+        queues = {
+            name: LatentQueue.of(solver, reference.latents, reference.levels, int(reference.ids[0])) for name in names
+        }
+        for steps, count in self.trigger.rounds(len(names), self.judged_age):
+            if count < len(queues):  # those that are least like the reference so far go
+                so_far = {
+                    name: measure(q.latents[frozen:][: self.chunk], reference.latents) for name, q in queues.items()
+                }
+                queues = {name: queues[name] for name in sorted(queues, key=so_far.__getitem__, reverse=True)[:count]}
+            for _ in range(steps):
+                for name, queue in queues.items():
+                    queue.append(self.fill(name, self.chunk, queue.next_id))
+                plan = self.windows(frozen, next(iter(queues.values())))
+                sweep(self.context, *(Lane(queue, plan, "reflect", number, name) for name, queue in queues.items()))
+        return [queue[frozen:] for queue in queues.values()]
+
+    def windows(self, frozen: int, frames: Sized) -> list[Window]:
+        """Over a candidate, behind so many reference frames."""
+        n, width = len(frames), self.context.model.window
+        return freeze(plain(aligned_spans(n, width, self.stride), n, width), frozen)
+
+    def price(self) -> int:
+        """Passes of one search."""
+        grown = [range(self.reference + (age + 1) * self.chunk) for age in range(self.judged_age)]
+        rounds = self.trigger.rounds(self.candidates, self.judged_age)
+        alive = [count for steps, count in rounds for _ in range(steps)]
+        windows = sum(
+            count * len(self.windows(self.reference, frames)) for count, frames in zip(alive, grown, strict=True)
+        )
+        return windows * self.context.passes_per_window

@@ -155,6 +155,40 @@ rule lengths:
         "../scripts/lengths.py"
 
 
+# Which metric sees which fault, on sound videos of this suite: a check of the matrix that tables go by.
+rule faults:
+    input:
+        videos=lambda wildcards: manifests_of(
+            SUITE.faults.entry, bases=EXPERIMENT.bases_of(SUITE.faults.entry)[:1]
+        ),
+    output:
+        f"{OUT}/faults.csv",
+        f"{OUT}/faults.md",
+        report(
+            expand(f"{OUT}/plots/faults.{{kind}}", kind=PICTURES),
+            caption="../report/faults.rst",
+            category="Plots",
+            labels={"plot": "faults"},
+        ),
+    log:
+        f"{OUT}/logs/faults.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=one_gpu,
+        mem_mb=1500,
+    params:
+        prompts=lambda wildcards: prompts_of(SUITE.faults.entry, EXPERIMENT.main),
+        benchmarks=said_of(EXPERIMENT.main),
+        videos=lambda wildcards: SUITE.faults.videos,
+        strength=lambda wildcards: SUITE.faults.strength,
+        code=lambda wildcards: code_digest(
+            "workflow/scripts/faults.py", BENCHMARKS.module(EXPERIMENT.main)
+        ),
+    script:
+        "../scripts/faults.py"
+
+
 rule leaderboard:
     input:
         scores=rules.scores.output[0],

@@ -76,6 +76,7 @@ PLOTS = [
     "levels",
     "reflection",
     "foresight",
+    *BENCHMARKS.get(EXPERIMENT.main).plots(SUITE.benchmarks[EXPERIMENT.main]),
 ]
 PLOTS_OF_LENGTH = ["lengths"] * bool(EXPERIMENT.lengths())
 OUT = f"{CONFIG.results}/{EXPERIMENT.name}"
@@ -274,23 +275,22 @@ def ablation_files(*ablations):
     )
 
 
-def everything():
+def finished():
+    """Every table, plot and leaderboard of the suite."""
     return [
         *written(*TABLES, folder="tables", kinds=TEXTS),
         *written(*PLOTS, *PLOTS_OF_LENGTH, folder="plots", kinds=PICTURES),
         *ablation_files(*SUITE.ablations),
         *written(*BOARDS, folder="leaderboard", kinds=["csv"]),
-        f"{OUT}/report/index.html",
-        f"{OUT}/wandb/published.json",
+        *[f"{OUT}/faults.csv"] * bool(SUITE.faults),
     ]
 
 
-def finished():
-    """Every table, plot and leaderboard of the suite."""
+def everything():
     return [
-        path
-        for path in everything()
-        if Path(path).parent.name in ("tables", "plots", "leaderboard")
+        *finished(),
+        f"{OUT}/report/index.html",
+        f"{OUT}/wandb/published.json",
     ]
 
 

@@ -21,6 +21,7 @@ STREAMS = {
     "miga, re-denoised as a stream": ("miga", dict(delta=0.0, update="in_place")),
     "miga without a unified stage": ("miga", dict(unified_levels=0)),
     "miga without TTA": ("miga", dict(tta=False, n_samp=2)),
+    "miga with a budget": ("miga", dict(preset="adaptive", budget=0.8)),
     "fifo_diffusion": ("fifo_diffusion", {}),
 }
 IDENTITY = dict(method="miga", seed=1)

@@ -90,6 +90,12 @@ def test_what_cannot_be_a_row_is_a_sentence(tmp_path, files, sentence):
     assert sentence in str(error.value)
 
 
+def test_a_map_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "map.csv").write_bytes(b"file,prompt_id\n\xff\xfe.mp4,p-1\n")
+    with pytest.raises(ValueError, match=r"map.csv: not a CSV file in UTF-8"):
+        places(tmp_path, "map.csv")
+
+
 def test_a_missing_folder_and_a_missing_map_are_named(tmp_path):
     for name, sentence in (("none", "none: no such folder of videos"), ("none.csv", "none.csv: no such CSV file")):
         with pytest.raises(ValueError, match=sentence):
@@ -108,6 +114,14 @@ def test_the_sidecar_says_what_is_known_and_nothing_else(tmp_path):
     assert said.frames_sha256 == video.frames_digest(source)
     for name in ("params", "version", "weights_sha256", "encoder", "wall_seconds", "model_calls", "streaming"):
         assert getattr(said, name) is None
+
+
+def test_a_video_that_breaks_in_the_middle_is_named_and_not_taken(tmp_path):
+    source = write_video(tmp_path / "x.mp4", moving_square(6))
+    source.write_bytes(source.read_bytes()[:900])
+    with pytest.raises(ValueError, match=r"x\.mp4: "):
+        take(source, tmp_path / "results/seed-7.mp4", {}, Given(videos=""))
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.fixture

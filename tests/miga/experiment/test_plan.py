@@ -32,7 +32,7 @@ def suite(tmp_path, directory):
     return path
 
 
-@pytest.mark.parametrize("entry", ["native_length", "fifo_diffusion", "miga-no-reflection"])
+@pytest.mark.parametrize("entry", ["native_length", "fifo_diffusion", "miga-no-reflection", "miga-adaptive"])
 def test_the_passes_are_those_of_the_real_model(entry, suite, directory):
     experiment = load_experiment(str(suite), ROOT)
     row = experiment.rows()[entry]

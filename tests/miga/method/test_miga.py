@@ -27,6 +27,7 @@ VARIANTS = {
     "released": dict(preset="released", l_zig=3),
     "comb": dict(guidance="comb"),
     "head": dict(guidance="head"),
+    "adaptive": dict(preset="adaptive"),
     "no guidance": dict(guidance="none"),
     "no reflection": dict(reflection="off"),
     "no DCE": dict(dce=False),
@@ -192,8 +193,26 @@ def test_constants_that_cannot_work_are_refused_before_the_first_call(config, me
 def test_contradictions_are_refused():
     with pytest.raises(ValueError, match="dce=False turns guidance and reflection off"):
         Miga(dce=False, guidance="comb")
+    with pytest.raises(ValueError, match="delta and budget are two rules"):
+        Miga(preset="adaptive", delta=0.1)
     with pytest.raises(ValueError, match="tta=False is an ablation of preset 'paper'"):
         Miga(tta=False, preset="released")
+
+
+@pytest.mark.parametrize("tta", [True, False])
+@pytest.mark.parametrize("budget", [0.1, 0.3, 1.0])
+def test_a_budget_is_kept_and_costs_the_same_whatever_the_scores_are(budget, tta):
+    def cost(seed, **params):
+        model, trace = ToyModel(), Trace()
+        generate(model, 60, Miga(tta=tta, **params), seed=seed, trace=trace)
+        return model.calls, [event for event in trace.events.get("reflection", []) if event["triggered"]]
+
+    alone, _ = cost(0, reflection="off")
+    costs = {seed: cost(seed, preset="adaptive", budget=budget) for seed in range(4)}
+    assert len({calls for calls, _ in costs.values()}) == 1
+    assert alone < costs[0][0] <= (1 + budget) * alone
+    chosen = {tuple(event["frame"] for event in searches) for _, searches in costs.values()}
+    assert len(chosen) > 1 or budget == 1.0  # which chunks are searched for follows from the scores
 
 
 def test_a_model_that_breaks_stops_the_video():

@@ -8,11 +8,12 @@ from miga.engine.queue import LatentQueue
 from miga.engine.sweep import Context
 from miga.engine.trace import Trace
 from miga.method.reflection import Reflection, frame_score, pooled_score
+from miga.method.triggers import Budget, Fall
 from miga.method.zigzag import fill
 from tests.miga.toy import ToyModel
 
 
-def reflection(flow=False, delta=0.05, candidates=4):
+def reflection(flow=False, delta=0.05, candidates=4, trigger=None):
     model = ToyModel(flow)
     run = Context(model, model.encode(["a"])[0], KeyedNoise(3), Trace())
     last = torch.zeros(1, *model.latent_shape, dtype=model.dtype)
@@ -22,7 +23,7 @@ def reflection(flow=False, delta=0.05, candidates=4):
         chunk=2,
         reference=4,
         judged_age=3,
-        delta=delta,
+        trigger=trigger or Fall(delta),
         candidates=candidates,
         score="frames",
         stride=4,
@@ -55,12 +56,12 @@ def test_a_consistent_chunk_is_left_alone():
     reflect = reflection()
     frames = queue(reflect.context.model)
     before = frames.latents.clone()
-    reflect.previous = 1.0
+    reflect.trigger.previous = 1.0
     reflect(frames, 0, "zigzag")
     (event,) = reflect.context.trace.events["reflection"]
     assert not event["triggered"]
     assert event["frame"] == 112
-    assert reflect.previous == event["score"] > 0.95
+    assert reflect.trigger.previous == event["score"] > 0.95
     assert torch.equal(frames.latents, before)
 
 
@@ -69,14 +70,14 @@ def test_a_drifting_chunk_is_redrawn_with_its_tail(flow):
     reflect = reflection(flow)
     frames = queue(reflect.context.model, broken=True)
     before, levels = frames.latents.clone(), frames.levels.clone()
-    reflect.previous = 1.0
+    reflect.trigger.previous = 1.0
     reflect(frames, 5, "zigzag")
     (event,) = reflect.context.trace.events["reflection"]
     assert event["triggered"]
     assert event["score"] < 0
     assert len(event["candidates"]) == 4
     best = max(event["candidates"])
-    assert event["candidates"][event["adopted"]] == best == reflect.previous
+    assert event["candidates"][event["adopted"]] == best == reflect.trigger.previous
     assert torch.equal(frames.latents[:12], before[:12])
     assert not torch.equal(frames.latents[12:], before[12:])
     assert torch.equal(frames.levels, levels)
@@ -114,10 +115,48 @@ def test_candidates_side_by_side_equal_candidates_in_turn():
     assert not torch.allclose(tails[0][0].latents, tails[0][1].latents)
 
 
+def test_candidates_are_thinned_out_by_halves_and_the_price_is_what_a_search_costs():
+    assert Budget(0.3, ToyModel()).rounds(5, 13) == [(7, 5), (3, 3), (2, 2), (1, 1)]
+    assert Budget(0.3, ToyModel()).rounds(1, 3) == Fall(0.1).rounds(1, 3) == [(3, 1)]
+    reflect = reflection()
+    model = reflect.context.model
+    for trigger in (Budget(0.3, model), Fall(0.05)):
+        reflect.trigger, before = trigger, model.calls
+        tails = reflect.search(queue(model)[8:12], 0)
+        assert len(tails) == trigger.rounds(4, 3)[-1].candidates
+        assert model.calls - before == reflect.price()
+    assert tails[0].levels.tolist() == [12, 12, 13, 13, 14, 14]
+
+
+def test_a_budget_goes_to_the_chunks_that_fall_furthest():
+    model = ToyModel()
+    trigger, decisions = Budget(0.5, model), []
+    for score in [0.9, 0.9, 0.91, 0.9, 0.9, 0.5, 0.9, 0.9, 0.9, 0.6, 0.9]:
+        model.calls += 20
+        decisions.append(trigger.ask(score, 45, None))
+        model.calls += 45 * decisions[-1].search
+        assert trigger.spent <= trigger.share * trigger.earned + 45 * trigger.share
+    assert [i for i, verdict in enumerate(decisions) if verdict.search] == [5, 9]
+    assert decisions[6].expected == 0.9  # of the chunks as they came, not of what was adopted
+    assert {verdict.facts["decision"] for verdict in decisions} == {"saves", "stays", "falls"}
+
+
+def test_what_the_budget_has_earned_does_not_lapse():
+    model = ToyModel()
+    trigger = Budget(0.5, model)
+    for left in (5, 4, 3, 2):
+        model.calls += 20
+        assert not trigger.ask(0.5 + 0.1 * (5 - left), 35, left).search  # better than before each time
+    model.calls += 20
+    last = trigger.ask(0.95, 35, 1)
+    assert last.search and last.facts["decision"] == "lapsing"
+    assert trigger.ask(0.1, 35, 0) is None  # a chunk that nobody will see
+
+
 def test_a_shorter_tail_is_replaced_as_far_as_it_goes():
     reflect = reflection()
     frames = queue(reflect.context.model, broken=True)[:14]  # a queue that runs dry
-    reflect.previous = 1.0
+    reflect.trigger.previous = 1.0
     reflect(frames, 0, "zigzag")
     assert reflect.context.trace.events["reflection"][0]["adopted"] is not None
     assert len(frames) == 14
