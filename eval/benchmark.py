@@ -147,8 +147,21 @@ class Benchmark:
         raise NotImplementedError
 
     def board(self, settings: Settings) -> tuple[Metric, ...]:
-        """Columns of its table and rows of its leaderboard."""
+        """All its metrics: rows of its leaderboard, columns of the table of paired differences."""
         raise NotImplementedError
+
+    def columns(self, settings: Settings) -> tuple[Metric, ...]:
+        """Those of its board that its main table, its ablations and the plots of it show."""
+        return self.board(settings)
+
+    def plots(self, settings: Settings) -> list[str]:
+        """Figures of `eval.plots` beside those of every suite, where it is the suite's first benchmark."""
+        return []
+
+    def faults(self, videos: Sequence[Path], settings: Settings, strength: float) -> pd.DataFrame:
+        """Scores of videos, a sidecar beside each, and of their faulty copies, as `sensitivity.matrix` reads them; for
+        suites that have `faults` and this benchmark as their first one."""
+        raise ValueError(f"the benchmark {self.name!r} tries no faults: remove `faults` from the suite")
 
     def own(self, scores: pd.DataFrame, settings: Settings) -> pd.DataFrame:
         """Its rows of a suite's long table."""
@@ -161,7 +174,7 @@ class Benchmark:
             from eval.tables import comparison, with_paper
 
             found = comparison(
-                self.table, self.title(sheet), self.own(scores, settings), facts, self.board(settings), sheet.entries,
+                self.table, self.title(sheet), self.own(scores, settings), facts, self.columns(settings), sheet.entries,
                 notes=[sheet.note], resamples=sheet.resamples,
             )  # fmt: skip
             printed = (sheet.printed or {}).get(self.table)

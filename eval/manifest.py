@@ -37,6 +37,7 @@ RESULTS = (
     "tables/*",
     "plots/*",
     "leaderboard/*",
+    "faults.*",
     LENGTHS,
     SIDECARS,
 )
@@ -201,7 +202,7 @@ def _check_video(path: Path, digest: str | None) -> str:
 def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int) -> str:
     board = leaderboard.read(path)
     metrics = [known for name in dict.fromkeys(board["metric"]) if (known := known_card(name))]
-    used = scores[scores["entry"].isin(board["entry"])]
+    used = scores[scores["entry"].isin(board["entry"]) & scores["protocol"].isin(board["protocol"])]
     again = leaderboard.build(used, facts, board["date"].iloc[0], metrics, resamples).set_index(leaderboard.KEY)
     for row in board.set_index(leaderboard.KEY).itertuples():
         name = "/".join(row.Index[1:])
@@ -230,14 +231,9 @@ def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
         again = made(scores, facts, sheet)
     elif not columns:
         return "nobody here knows how it is made: the package of its benchmark or metrics is not installed"
-    elif path.stem == "contrast":
-        again = contrast("", "", scores, facts, columns=columns, resamples=resamples, **suite.contrast)
-    elif path.stem == "differences":
-        common["entries"] = [suite.reference, *sheet.entries]
-        again = tables.differences("", "", scores, facts, suite.reference, columns, **common)
     else:
-        again = tables.comparison("", "", scores, facts, columns, **common)
-    key = [column for column in ("base", "entry", "score") if column in table]
+        again = _made_by_the_suite(path.stem, _of_the_first_benchmark(scores, suite), facts, suite, columns, **common)
+    key = [column for column in ("base", "entry", "score", "series") if column in table]
     table, again = table.set_index(key), tables.to_frame(again).set_index(key)
     if odd := sorted(set(table.index) ^ set(again.index)):
         return f"{'/'.join(odd[0])} is in one of table and scores only"
@@ -247,6 +243,24 @@ def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resample
             if not _same(found, made):
                 return f"{'/'.join(row)}: {column} is {found}, the scores say {made}"
     return ""
+
+
+def _made_by_the_suite(name: str, scores, facts, suite: _Suite, columns, entries, resamples) -> tables.Table:
+    """The table of differences, of differences of differences, or of an ablation."""
+    if name == "contrast":
+        return contrast("", "", scores, facts, columns=columns, resamples=resamples, **suite.contrast)
+    if name == "differences":
+        entries = [suite.reference, *entries]
+        return tables.differences("", "", scores, facts, suite.reference, columns, entries, resamples=resamples)
+    return tables.comparison("", "", scores, facts, columns, entries, resamples=resamples)
+
+
+def _of_the_first_benchmark(scores: pd.DataFrame, suite: _Suite) -> pd.DataFrame:
+    """The rows that tables of a suite are about, rather than of one of its benchmarks."""
+    for name, said in suite.benchmarks.items():
+        found = BENCHMARKS.get(name)
+        return found.own(scores, parse(found.settings, said, f"benchmark {name!r}"))
+    return scores
 
 
 def _made_by_a_benchmark(name: str, benchmarks: Mapping[str, Any]) -> Callable | None:

@@ -87,7 +87,7 @@ def comparison(
                     found = _found(scores, base, entry, column)
                     if found is not None:
                         _point(axis, [found.mean], [place], look, column, horizontal=found)
-                axis.set_title(f"{column.short} ({column.unit}){_arrow(column)}")
+                axis.set_title(f"{column.short}{_unit(column)}{_arrow(column)}")
                 axis.set_ylim(len(drawn) - 0.5, -0.5)
                 axis.set_yticks(range(len(drawn)), [look.label for look in drawn.values()])
                 axis.tick_params(axis="y", length=0, labelleft=axis is line[0])
@@ -252,7 +252,7 @@ def cost_quality(
             axis.xaxis.set_minor_formatter(NullFormatter())
             axis.set_xlabel("seconds per frame")
             axis.set_title(base)
-        axes[0][0].set_ylabel(f"{quality.label} ({quality.unit})")
+        axes[0][0].set_ylabel(f"{quality.label}{_unit(quality)}")
         _legend(axes[0])
         figure.subplots_adjust(wspace=0.25)
     return _written(path)
@@ -282,7 +282,7 @@ def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall"
             for label in axis.get_xticklabels() if crowded else ():
                 label.set(ha="right", rotation_mode="anchor")
             axis.set_xlim(-0.5, len(words) - 0.5)
-            axis.set_title(f"{column.label} ({column.unit}){_arrow(column)}")
+            axis.set_title(f"{column.label}{_unit(column)}{_arrow(column)}")
         if len(bases) > 1:
             _legend(axes[0])
         figure.subplots_adjust(wspace=0.3)
@@ -446,7 +446,7 @@ def _scatter(scores, facts, path, entries, across: Metric, up: Metric) -> list[P
                     _point(axis, [x.mean], [y.mean], look, up, horizontal=x, vertical=y, scale_x=across.scale)
             axis.set_xlabel(f"{across.label} ({across.unit} of the short side per frame)")
             axis.set_title(base)
-        axes[0][0].set_ylabel(f"{up.label} ({up.unit})")
+        axes[0][0].set_ylabel(f"{up.label}{_unit(up)}")
         _legend(axes[0])
         figure.subplots_adjust(wspace=0.25)
     return _written(path)
@@ -523,6 +523,10 @@ def _legend(axes: Sequence[Axes]) -> None:
 def _name_base(axis: Axes, base: str, bases: list[str]) -> None:
     if len(bases) > 1:
         axis.set_ylabel(base, fontweight="bold")
+
+
+def _unit(column: Metric) -> str:
+    return f" ({column.unit})" if column.unit else ""
 
 
 def _arrow(column: Metric) -> str:

@@ -102,6 +102,12 @@ def verdicts(metric: str) -> dict[str, Verdict]:
     return found
 
 
+def beside_recorded(found: pd.DataFrame) -> pd.DataFrame:
+    """A matrix with a column `recorded`: what the recorded one says in each place, empty where it says nothing."""
+    known = recorded().rename(columns={"verdict": "recorded"})[["fault", "metric", "recorded"]]
+    return found.merge(known, on=["fault", "metric"], how="left")
+
+
 def write(found: pd.DataFrame, folder: str | Path, name: str = "faults") -> list[Path]:
     """A matrix as <name>.csv, and as <name>.md: accuracy and effect, bold where seen, in italics where rewarded."""
     folder = Path(folder)
@@ -121,8 +127,22 @@ def write(found: pd.DataFrame, folder: str | Path, name: str = "faults") -> list
         "",
         "**Sees**: nearly all score worse; *rewards*: nearly all score better; else the metric is blind to it.",
     ]
+    if "recorded" in found:
+        lines += ["", _agreement(found)]
     paths[1].write_text("\n".join([*lines, ""]), encoding="utf-8")
     return paths
+
+
+def _agreement(found: pd.DataFrame) -> str:
+    """How far a matrix says what the recorded one does."""
+    known = found[found["recorded"].notna()]
+    same = known["verdict"] == known["recorded"]
+    opposite = known[~same & (known["verdict"] != "blind") & (known["recorded"] != "blind")]
+    words = ", ".join(f"{row.metric} of {row.fault}" for row in opposite.itertuples()) or "none"
+    return (
+        f"{same.sum()} of {len(known)} cells say what the recorded matrix says, by which tables set bold. "
+        f"The opposite of it: {words}."
+    )
 
 
 def _cell(row) -> str:

@@ -60,6 +60,14 @@ def difference(
     return _estimate(_by_prompt(pairs, metrics), _counts(pairs, metrics), resamples, seed)
 
 
+def pooled(scores: pd.DataFrame, metric: str) -> Estimate:
+    """The mean over the values of all series of a metric together, so that longer ones weigh more; no interval."""
+    rows = scores[scores["metric"] == metric]
+    known = rows[rows["value"].notna()]
+    centre = float(np.mean(np.concatenate(list(known["series"])))) if len(known) else None
+    return Estimate(centre, None, None, *_counts(rows, [metric]), known["prompt_id"].nunique())
+
+
 def kaplan_meier(deaths: Sequence[int | None], lengths: Sequence[int]) -> Float[np.ndarray, " longest"]:
     """The share that lives past each frame (Kaplan and Meier); the end of a video is no death, we only know no further.
 

@@ -24,7 +24,7 @@ from eval.files import write_text
 from eval.metric import ROUNDING, Metric, of_videos
 from eval.records import labels_of
 from eval.sensitivity import verdicts
-from eval.statistics import RESAMPLES, Estimate, difference, estimate
+from eval.statistics import RESAMPLES, Estimate, difference, estimate, pooled
 
 CALLS = Metric("calls_per_frame", "Model calls per frame", "Calls/frame",
                "Forward passes of the denoiser per video frame; a guided pass counts as two.",
@@ -196,6 +196,28 @@ def cost(
     return Table(name, title, ("Base", "Method", "Streaming"), COST, tuple(rows), tuple(notes))
 
 
+def over_clips(
+    name: str,
+    title: str,
+    scores: pd.DataFrame,
+    facts: pd.DataFrame,
+    columns: Sequence[Metric],
+    entries: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
+) -> Table:
+    """Entries x metrics as VBench-Long aggregates them: the mean over all clips of all videos, so that a long video
+    counts more. The series are the values of the clips; clips are no independent draws, so there are no intervals."""
+    one_protocol(scores)
+    controls, ports, labels = _controls(facts), _ports(facts), labels_of(facts, scores["entry"])
+    rows = []
+    for base in dict.fromkeys(scores["base"]):
+        for entry in (entry for entry in (labels if entries is None else entries) if entry in labels):
+            part = scores[(scores["base"] == base) & (scores["entry"] == entry)]
+            cells = {column.name: Cell(pooled(part, column.name)) for column in columns}
+            rows.append(Row(base, entry, (base, labels[entry]), cells, entry in controls, (base, entry) in ports))
+    return Table(name, title, ("Base", "Method"), tuple(columns), tuple(rows), tuple(notes))
+
+
 def speed(
     measured: pd.DataFrame,
     facts: pd.DataFrame,
@@ -310,8 +332,9 @@ def _sound(facts: pd.DataFrame) -> set[str]:
 
 
 def may_rank(column: Metric) -> bool:
-    """Whether a column ranks entries: metrics of single videos that no matrix of faults has tried do not."""
-    return column.name not in of_videos() or bool(verdicts(column.name))
+    """Whether a column ranks entries: nothing of single videos does that no matrix of faults has tried."""
+    measured = [part for part in column.parts if (part.rpartition(".")[0] or part) in of_videos()]
+    return all(map(verdicts, measured))
 
 
 def misleads(column: Metric) -> bool:

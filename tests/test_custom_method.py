@@ -14,13 +14,13 @@ import yaml
 from eval import leaderboard
 from eval.parsing import parse
 from eval.records import collect
-from eval.vbench.cards import MAIN
 from eval.vbench.matching import middle
 from eval.vbench.score import Backbones, score_videos
 from miga.engine.method import METHODS
 from miga.experiment import run
 from miga.experiment.job import Job, configure
 from miga.experiment.suite import MethodFile
+from tests.eval.conftest import MAIN
 from tests.toy import ToyModel
 
 PAGE = Path(__file__).parents[1] / "docs" / "add-a-method.md"

@@ -90,17 +90,18 @@ def suite(tmp_path, page: str):
 
 
 def shown(experiment, videos, folder, prompts):
-    """The suite's table and leaderboard, written and read again."""
+    """The text of the benchmark's tables, and its leaderboard, written and read again."""
     name = experiment.main
     benchmark, settings = BENCHMARKS.get(name), experiment.suite.benchmarks[name]
     scores = benchmark.score(videos, prompts, settings, folder / "answers", folder / "cache")
     facts = collect(video.with_suffix(".json") for video in videos)
-    for make in benchmark.tables(settings).values():
-        tables.write(make(scores, facts, Sheet("T", resamples=100)), folder)
+    made = [make(scores, facts, Sheet("T", resamples=100)) for make in benchmark.tables(settings).values()]
+    for one in made:
+        tables.write(one, folder)
     board = leaderboard.build(
         benchmark.own(scores, settings), facts, "2026-01-31", benchmark.board(settings), resamples=100
     )
-    return scores, board, (folder / f"{benchmark.table}.md").read_text()
+    return scores, board, "".join((folder / f"{one.name}.md").read_text() for one in made)
 
 
 def prompts_of(videos):

@@ -33,12 +33,13 @@ FIGURES = {
     "drift": "Similarity to the first window over time; bands are 95 % intervals of the mean over prompts.",
     "survival": "Share of videos that have not lost their subject yet, against time (Kaplan and Meier).",
     "lags": "Mean similarity of frames against their distance: a frozen or looped video stays on top.",
-    "comparison": "Every metric of every method with its 95 % interval; controls are hollow and grey.",
+    "comparison": "The metrics of the main table of every method with its 95 % interval; controls are hollow and grey.",
     "consistency_motion": "Overall score against motion: a frozen picture stands in the upper left corner.",
     "cost_quality": "Overall score against seconds per frame.",
     "lengths": "Peak memory above that of the loaded model, and seconds per frame, against the length of the video.",
     "levels": "Noise levels that the windows of one video read, from the lowest to the highest, guidance included.",
     "reflection": "Self-reflection in the video with the most searches: scores, candidates and what was adopted.",
+    "faults": "Which metric sees which fault, on sound videos of this suite: mean harm in deviations of the scores.",
     "foresight": "The consistency score of noisy frames against that of the same frames when they are clean.",
 }
 OVER_TIME = ("drift", "survival", "lags")  # figures that stand with the charts
@@ -172,7 +173,6 @@ def gallery(videos: pd.DataFrame, scores: pd.DataFrame, entries: Sequence[str] |
         keep = ("base", "entry", "label", "prompt_id", "prompt", "seed", "frames", "fps", "model_calls", "wall_seconds")
         shown.append(
             {name: _plain(fact[name]) for name in (*keep, "control", "port", "frames_sha256", "version")}
-            | {"origin": _plain(fact.get("origin"))}
             | {"src": _link(path), "sidecar": _link(records.sidecar_of(path)), "scores": values.get(key, {})}
         )
     return shown

@@ -92,7 +92,7 @@ function facts(video) {
 function card(video) {
   const element = screen(video, `${video.label}: ${video.prompt}`);
   const name = make("h3", { textContent: video.label });
-  for (const [is, text] of [[video.control, "control"], [video.port, "our port"], [video.origin, video.origin]]) {
+  for (const [is, text] of [[video.control, "control"], [video.port, "our port"]]) {
     if (is) name.append(make("small", { textContent: ` ${text}` }));
   }
   const sidecar = make("a", { href: video.sidecar, textContent: "all facts" });

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from eval.benchmark import Benchmark, Need, Prompt, Settings, Sheet
 from eval.metric import METRICS, Metric
 from eval.parsing import known
-from eval.vbench import STANDARD, VBENCH
+from eval.vbench import CUSTOM, STANDARD, VBENCH
 from eval.vbench.lens import LENSES
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from eval.tables import Table
+    from eval.vbench.faults import Clip
+    from eval.vbench.score import Backbones
+
+PER_FRAME = (*VBENCH, "imaging_quality", "aesthetic_quality", "sharpness")  # metrics with a number per frame over time
+
+CONSISTENCIES = ("subject_consistency", "background_consistency")
+BY_PROMPT = (*VBENCH, "dynamic_degree")
 
 
 class VBenchSettings(Settings):
@@ -30,9 +39,13 @@ class VBenchSettings(Settings):
 
 
 class VBench(Benchmark):
+    """beside: metrics that the main table shows next to the overall score, as far as a suite asks for them."""
+
     name = table = "vbench"
     settings = VBenchSettings
     by_video = True
+    beside = ("repetition", "motion", "dynamic_degree")
+    curves = {"lags": "lag_mean"}  # figure -> the metric that it draws
 
     def roots(self, settings: VBenchSettings) -> list[str]:
         metrics = [METRICS.get(name) for name in settings.metrics]
@@ -43,7 +56,7 @@ class VBench(Benchmark):
         return {name: METRICS.get(name).computed for name in settings.metrics}
 
     def weights(self, settings: VBenchSettings) -> list[Path]:
-        return LENSES.get(settings.backbones).weights()
+        return LENSES.get(settings.backbones).weights(settings.metrics)
 
     def gpu(self, settings: VBenchSettings) -> bool:
         return LENSES.get(settings.backbones).gpu
@@ -57,35 +70,161 @@ class VBench(Benchmark):
                 raise ValueError(f"metric {where} {name!r} has no formula on a pass over a video: remove it there")
 
     def needs(self, settings: VBenchSettings, root: Path) -> Iterator[Need]:
-        return LENSES.get(settings.backbones).needs()
+        return LENSES.get(settings.backbones).needs(settings.metrics)
 
     def fetch(self, settings: VBenchSettings, root: Path, say: Callable[[str], None]) -> None:
-        LENSES.get(settings.backbones).fetch(say)
+        LENSES.get(settings.backbones).fetch(settings.metrics, say)
 
     def score(
         self, videos: Sequence[Path], prompts: Mapping[str, Prompt], settings: VBenchSettings, folder: Path, cache: Path
     ) -> pd.DataFrame:
-        from eval.vbench.score import score_videos
+        from eval.vbench.score import shown, table_of
 
         chosen = {id: measured(prompt, settings.metrics) for id, prompt in prompts.items()}
-        return score_videos(videos, LENSES.get(settings.backbones).load(settings.metrics), metrics=chosen)
+        networks = LENSES.get(settings.backbones).load(settings.metrics)
+        return table_of(videos, lambda path, said: self.rows(path, networks, chosen[said.prompt_id], shown(said)))
+
+    def rows(self, path: Path, networks: Backbones, metrics: Sequence[str], prompt: str | None) -> list[dict[str, Any]]:
+        """Of one video."""
+        from eval.vbench.score import score_video
+
+        return score_video(path, networks, metrics=metrics, prompt=prompt)
+
+    def faults(self, videos: Sequence[Path], settings: VBenchSettings, strength: float) -> pd.DataFrame:
+        from eval.vbench.faults import scores
+
+        networks = LENSES.get(settings.backbones).load(settings.metrics)
+        return scores(self.faulty(videos, strength), networks, settings.metrics)
+
+    def faulty(self, videos: Sequence[Path], strength: float) -> Iterator[Clip]:
+        """The videos with every fault that a file is enough for."""
+        from eval.vbench.faults import faulty
+
+        return faulty(videos, strength)
 
     def board(self, settings: VBenchSettings) -> tuple[Metric, ...]:
-        """The paper's columns and ours, as far as they are measured, then what the suite asks for besides."""
-        from eval.vbench.cards import MAIN
+        """The columns of the main table, then what the suite asks for besides."""
+        return (*self.columns(settings), *map(METRICS.get, self._further(settings)))
 
-        shown = {metric.name for metric in MAIN}
-        main = (metric for metric in MAIN if set(metric.parts) <= set(settings.metrics))
-        return (*main, *(METRICS.get(name) for name in settings.metrics if name not in shown))
+    def columns(self, settings: VBenchSettings) -> tuple[Metric, ...]:
+        """The paper's, as far as they are measured, and what a frozen, a repeating and a wrong video cannot win."""
+        return tuple(map(METRICS.get, self._shown(settings)))
+
+    def _shown(self, settings: VBenchSettings) -> list[str]:
+        main = (*VBENCH, "imaging_quality", "aesthetic_quality", "overall", *self.beside, "drift")
+        return [name for name in main if set(METRICS.get(name).parts) <= set(settings.metrics)]
+
+    def _further(self, settings: VBenchSettings) -> list[str]:
+        shown = self._shown(settings)
+        return [name for name in settings.metrics if name not in shown]
+
+    def plots(self, settings: VBenchSettings) -> list[str]:
+        return [plot for plot, metric in self.curves.items() if metric in settings.metrics]
+
+    def own(self, scores: pd.DataFrame, settings: VBenchSettings) -> pd.DataFrame:
+        own = super().own(scores, settings)
+        return own[own["protocol"] == self.protocol(settings)]
+
+    def protocol(self, settings: VBenchSettings) -> str:
+        """Of its scores, which differ from those of the same metrics under another one."""
+        return LENSES.get(settings.backbones).protocol
+
+    def tables(self, settings: VBenchSettings) -> dict[str, Callable[[pd.DataFrame, pd.DataFrame, Sheet], Table]]:
+        """The main table, its other metrics, and drift by the operators of published work."""
+        further = self._further(settings)
+
+        def others(scores: pd.DataFrame, facts: pd.DataFrame, sheet: Sheet) -> Table:
+            from eval.tables import comparison
+
+            return comparison(
+                f"{self.table}-further", f"{self.title(sheet)}, further ones", self.own(scores, settings), facts,
+                tuple(map(METRICS.get, further)), sheet.entries, notes=[sheet.note], resamples=sheet.resamples,
+            )  # fmt: skip
+
+        def drift(scores: pd.DataFrame, facts: pd.DataFrame, sheet: Sheet) -> Table:
+            from eval.over_time import over_time
+
+            return over_time(
+                f"{self.table}-drift", f"{self.title(sheet)}, early against late frames", self.own(scores, settings),
+                facts, [name for name in PER_FRAME if name in settings.metrics], sheet.entries, notes=[sheet.note],
+                resamples=sheet.resamples,
+            )  # fmt: skip
+
+        found = super().tables(settings) | ({f"{self.table}-further": others} if further else {})
+        return found | ({f"{self.table}-drift": drift} if set(PER_FRAME) & set(settings.metrics) else {})
 
     def title(self, sheet: Sheet) -> str:
         return f"{sheet.title}: metrics of VBench"
 
 
+class VBenchLongSettings(VBenchSettings):
+    """As VBench's, on the dimensions that VBench-Long knows of custom videos."""
+
+    metrics: list[str] = Field(list(CUSTOM), description="dimensions of VBench, each measured on every clip")
+
+
+class VBenchLong(VBench):
+    """VBench-Long on custom videos: every dimension on clips of two seconds (`eval.vbench.long`), without a weight on
+    clip-to-clip consistency, which has columns of its own."""
+
+    name = table = "vbench-long"
+    settings = VBenchLongSettings
+
+    def roots(self, settings: VBenchLongSettings) -> list[str]:
+        return [*super().roots(settings), "eval.vbench.long"]
+
+    def check(self, settings: VBenchLongSettings) -> None:
+        super().check(settings)
+        for name in settings.metrics:
+            known(name, CUSTOM, f"dimension in the benchmark {self.name!r}:")
+
+    def rows(self, path: Path, networks: Backbones, metrics: Sequence[str], prompt: str | None) -> list[dict[str, Any]]:
+        from eval.vbench.long import score_video
+
+        return score_video(path, networks, metrics=metrics)
+
+    def protocol(self, settings: VBenchLongSettings) -> str:
+        return f"{super().protocol(settings)}-long"
+
+    def columns(self, settings: VBenchLongSettings) -> tuple[Metric, ...]:
+        return tuple(map(METRICS.get, settings.metrics))
+
+    def board(self, settings: VBenchLongSettings) -> tuple[Metric, ...]:
+        between = [f"{name}_clip_to_clip" for name in settings.metrics if name in CONSISTENCIES]
+        return (*self.columns(settings), *map(METRICS.get, between))
+
+    def tables(self, settings: VBenchLongSettings) -> dict[str, Callable[[pd.DataFrame, pd.DataFrame, Sheet], Table]]:
+        """Each video the mean of its clips, as all tables here have it; and the mean over all clips, as papers do."""
+
+        def per_video(scores: pd.DataFrame, facts: pd.DataFrame, sheet: Sheet) -> Table:
+            from eval.tables import comparison
+
+            return comparison(
+                self.table, f"{self.title(sheet)}, mean over videos", self.own(scores, settings), facts,
+                self.board(settings), sheet.entries, notes=[sheet.note], resamples=sheet.resamples,
+            )  # fmt: skip
+
+        def per_clip(scores: pd.DataFrame, facts: pd.DataFrame, sheet: Sheet) -> Table:
+            from eval.tables import over_clips
+
+            return over_clips(
+                f"{self.table}-clips", f"{self.title(sheet)}, mean over all clips of all videos",
+                self.own(scores, settings), facts, self.columns(settings), sheet.entries, notes=[sheet.note],
+            )  # fmt: skip
+
+        return {self.table: per_video, f"{self.table}-clips": per_clip}
+
+    def title(self, sheet: Sheet) -> str:
+        return f"{sheet.title}: metrics of VBench-Long"
+
+
 def measured(prompt: Prompt, metrics: Sequence[str]) -> list[str]:
-    """Metrics of a prompt's videos: one that names dimensions of VBench is measured on no others of them."""
+    """Metrics of a prompt's videos: one that names dimensions of VBench is measured on no others of them.
+
+    Imaging and aesthetic quality, whose prompts in VBench's own suite serve nothing else here, are measured on all.
+    """
     own = getattr(prompt, "dimensions", None)
-    return [metric for metric in metrics if own is None or metric in own or metric not in VBENCH]
+    return [metric for metric in metrics if own is None or metric in own or metric not in BY_PROMPT]
 
 
-BENCHMARK = VBench()
+BENCHMARK, LONG = VBench(), VBenchLong()

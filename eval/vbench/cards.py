@@ -92,6 +92,16 @@ _METRICS = (
         part="subject", formula=metrics.alike_by_lag,
     ),
     Metric(
+        "subject_consistency_clip_to_clip", "Subject, clip to clip", "S.C. c2c",
+        "Subject consistency of the first frames of a video's clips, as if they were neighbours.",
+        0, 1, True, source="Zheng et al., VBench-Long", ranked=False,
+    ),
+    Metric(
+        "background_consistency_clip_to_clip", "Background, clip to clip", "B.C. c2c",
+        "Background consistency of the first frames of a video's clips, as if they were neighbours.",
+        0, 1, True, source="Zheng et al., VBench-Long", ranked=False,
+    ),
+    Metric(
         "vqeval_loop", "VQeval's loop score", "VQeval",
         "VQeval's loop_quality on this protocol's background features, without its optical flow. It takes similarity "
         "for repetition: a static video scores 24 to 44 %. For comparison only.",
@@ -115,6 +125,8 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _METRICS}
     DYNAMIC_DEGREE,
     SHARPNESS,
     LAG_MEAN,
+    SUBJECT_CLIP_TO_CLIP,
+    BACKGROUND_CLIP_TO_CLIP,
     VQEVAL_LOOP,
 ) = _METRICS
 OVERALL = Metric(
@@ -122,4 +134,3 @@ OVERALL = Metric(
     "Plain mean of the four raw VBench dimensions, as the MIGA paper forms it. Not VBench's normalised total.",
     0, 1, True, source="MIGA, Table 1", of=VBENCH,
 )  # fmt: skip
-MAIN = (*(METRICS[name] for name in VBENCH), OVERALL, MOTION, DRIFT)  # columns of the main table

@@ -23,47 +23,51 @@ class Lens:
     """Backbones before they are loaded; what differs from these defaults is overridden."""
 
     gpu = True  # where there is one
+    protocol: str  # of the scores that are seen through them
 
     def load(self, metrics: Collection[str]) -> Backbones:
         """The networks that these metrics look through; `ValueError` where weights are missing."""
         raise NotImplementedError
 
-    def weights(self) -> list[Path]:
-        """Files that decide what is seen, as far as they are here."""
+    def weights(self, metrics: Collection[str]) -> list[Path]:
+        """Files that decide what these metrics see, as far as they are here."""
         return []
 
-    def needs(self) -> Iterator[Need]:
-        """Files that must be here."""
+    def needs(self, metrics: Collection[str]) -> Iterator[Need]:
+        """Files that must be here for these metrics."""
         yield from ()
 
-    def fetch(self, say: Callable[[str], None]) -> None:
-        """Get what is missing; `ValueError` where it cannot be had."""
+    def fetch(self, metrics: Collection[str], say: Callable[[str], None]) -> None:
+        """Get what is missing of them; `ValueError` where it cannot be had."""
 
 
 class VBenchLens(Lens):
     """VBench's own networks, with the weights where its package keeps them."""
+
+    protocol = "vbench"
 
     def load(self, metrics: Collection[str]) -> Backbones:
         from eval.vbench import backbones
 
         return backbones.load(metrics=metrics)
 
-    def weights(self) -> list[Path]:
-        from eval.vbench.weights import FILES, find
+    def weights(self, metrics: Collection[str]) -> list[Path]:
+        from eval.vbench.weights import find, of_metrics
 
-        return [path for path in map(find, FILES) if path]
+        return [path for path in map(find, of_metrics(metrics)) if path]
 
-    def needs(self) -> Iterator[Need]:
-        from eval.vbench.weights import FILES, inventory
+    def needs(self, metrics: Collection[str]) -> Iterator[Need]:
+        from eval.vbench.weights import inventory, of_metrics
 
+        wanted = of_metrics(metrics)
         for file, path, words in inventory():
-            if file in FILES:
+            if file in wanted:
                 yield Need(Path(file.place).name, path is not None and "NOT" not in words, words)
 
-    def fetch(self, say: Callable[[str], None]) -> None:
+    def fetch(self, metrics: Collection[str], say: Callable[[str], None]) -> None:
         from eval.vbench import weights
 
-        weights.fetch(weights.FILES, say=say)
+        weights.fetch(weights.of_metrics(metrics), say=say)
 
 
 LENS = VBenchLens()

@@ -37,7 +37,6 @@ from eval.vbench.score import Backbones, observe, row
 SECONDS = 2
 LONG_SECONDS = 10
 LONG = {"human_action", "temporal_style", "overall_consistency", "aesthetic_quality", "imaging_quality"}
-DIMENSIONS = (*VBENCH, "dynamic_degree", "aesthetic_quality", "imaging_quality")  # what it knows of custom videos
 WEIGHT = 0.5  # of in-clip and of clip-to-clip, fused
 MAPPING = json.loads(Path(__file__).with_name("long_mapping.json").read_text())  # clip-to-clip 0, 0.01 .. 1 -> in-clip
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from eval import video
 from eval.metric import METRICS, NotDefined
-from eval.records import IDENTITY, read_beside
+from eval.records import IDENTITY, Sidecar, read_beside
 from eval.repetition import thumbnails
 from eval.scores import COLUMNS
 from eval.vbench import STANDARD
@@ -173,13 +173,27 @@ def score_videos(
     A video without a sidecar is an error: rows need to know which method made them. A sidecar without its video gives
     rows with a reason. metrics: those of each prompt by its id, default the standard ones of every prompt.
     """
+
+    def rows_of(path: Path, said: Sidecar) -> list[dict[str, Any]]:
+        chosen = STANDARD if metrics is None else metrics[said.prompt_id]
+        return score_video(path, backbones, window, chunk, chosen, shown(said))
+
+    return table_of(videos, rows_of)
+
+
+def shown(said: Sidecar) -> str | None:
+    """The prompt that a whole video follows; None for a story, since no metric follows one from part to part."""
+    return None if getattr(said, "then", ()) else said.prompt
+
+
+def table_of(
+    videos: Iterable[str | Path], rows_of: Callable[[Path, Sidecar], Iterable[dict[str, Any]]]
+) -> pd.DataFrame:
+    """The long table of videos with a sidecar beside each, from the rows of each without its identity."""
     rows = []
     for path in map(Path, videos):
-        about = read_beside(path)
-        identity = about.model_dump(include=set(IDENTITY))
-        chosen = STANDARD if metrics is None else metrics[about.prompt_id]
-        prompt = None if getattr(about, "then", ()) else about.prompt  # no metric follows a video from one to the next
-        rows += [identity | row for row in score_video(path, backbones, window, chunk, chosen, prompt)]
+        said = read_beside(path)
+        rows += [said.model_dump(include=set(IDENTITY)) | row for row in rows_of(path, said)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

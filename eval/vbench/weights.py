@@ -92,6 +92,12 @@ def located(weights: str | Path | None = None, files: Iterable[File] = FILES) ->
     return [path for path in found.values() if path is not None]
 
 
+def of_metrics(metrics: Iterable[str]) -> list[File]:
+    """Files that our scorer reads for these metrics: those of the four dimensions, which name its version, and more."""
+    wanted = set(metrics)
+    return [*FILES, *(file for file in QUALITY if wanted & set(file.dimensions))]
+
+
 def needed(dimensions: Iterable[str] = VBENCH) -> list[File]:
     """Files that the package needs for its dimensions."""
     return [file for file in (*FILES, *OFFICIAL) if set(file.dimensions) & set(dimensions)]

@@ -34,7 +34,7 @@ def generate(
 
     Args:
         prompt: What the video shows.
-        then: What it shows next, for methods that take several prompts (fifo_diffusion, freenoise); may be repeated.
+        then: What it shows next, for methods that take several prompts (docs/methods.md says which); may be repeated.
         model: A base model (`miga models` lists them).
         method: A method (`miga methods` lists them).
         frames: Length in video frames; 0 for one without end, until Ctrl-C, which closes the video properly.

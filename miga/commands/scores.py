@@ -9,7 +9,7 @@ import pandas as pd
 from tyro.conf import Positional
 
 from eval.metric import of_videos
-from eval.vbench import STANDARD, VBENCH
+from eval.vbench import CUSTOM, STANDARD, VBENCH
 
 
 def score(
@@ -51,7 +51,7 @@ def score(
     from eval.vbench.score import score_video
 
     known = {("fast", "vbench"): of_videos(), ("official", "vbench"): VBENCH + official.OTHERS}.get(
-        (backend, protocol), long.DIMENSIONS
+        (backend, protocol), CUSTOM
     )
     if unknown := [name for name in dimensions if name not in known]:
         raise ValueError(f"--dimensions {unknown[0]}: {backend} knows {', '.join(known)} under {protocol}")

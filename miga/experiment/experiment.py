@@ -51,13 +51,19 @@ class Experiment(Strict):
                 known(entry, rows, f"entry in the benchmark {name!r}:")
         if self.suite.reference:
             known(self.suite.reference, self.entries, "entry as `reference`:")
+        if self.suite.faults:
+            known(self.suite.faults.entry, self.entries, "entry in `faults`:")
         for entry in (self.suite.lengths and self.suite.lengths.entries) or ():
             known(entry, self.entries, "entry in `lengths`:")
             if entry in self.given:
                 raise ValueError(f"`lengths`: nobody can measure what the videos of {entry!r} cost: remove it there")
-        ids = [prompt.id for prompts in self.prompts.values() for prompt in prompts]
-        for id in {id for id in ids if ids.count(id) > 1}:
-            raise ValueError(f"prompt id {id!r} is used twice")
+        texts: dict[str, str | None] = {}
+        for benchmark, prompts in self.prompts.items():
+            ids = [prompt.id for prompt in prompts]
+            for prompt in prompts:  # two benchmarks may have a prompt in common: they score the same videos
+                if ids.count(prompt.id) > 1 or texts.get(prompt.id, prompt.prompt) != prompt.prompt:
+                    raise ValueError(f"prompt id {prompt.id!r} is used twice (in the benchmark {benchmark!r})")
+            texts |= {prompt.id: prompt.prompt for prompt in prompts}
         return self
 
     def rows(self) -> dict[str, Entry | Given]:
@@ -81,9 +87,9 @@ class Experiment(Strict):
         """The base models of an entry's videos: those that its file names and that take it, without those that cannot
         run its method."""
         row, bases = self.rows()[entry], self.suite.bases
+        if isinstance(row, Given):  # which no base model makes
+            return row.bases or list(bases)
         chosen = [base for base in row.bases or bases if bases[base].entries is None or entry in bases[base].entries]
-        if isinstance(row, Given):
-            return chosen
         return [base for base in chosen if row.method not in self.suite.bases[base].without]
 
     def prompts_of(self, entry: str, benchmark: str) -> dict[str, Prompt]:
@@ -97,13 +103,7 @@ class Experiment(Strict):
 
     def videos_of(self, entry: str, base: str | None = None) -> list[tuple[str, str | None, int]]:
         """(prompt id, prompt, seed) of every video of an entry on a base model, or on the one that has the most."""
-        return [
-            (prompt.id, prompt.prompt, seed)
-            for name in self.benchmarks_of(entry)
-            for prompt in self.prompts_on(base, name)
-            for seed in self.seeds_of(name)
-            if self.has(entry, prompt.id, seed)
-        ]
+        return [video for shard in self.shards_of(entry, base=base).values() for video in shard]
 
     def seeds_of(self, benchmark: str) -> list[int]:
         return self.suite.seeds[: self.suite.benchmarks[benchmark].seeds]
@@ -114,17 +114,18 @@ class Experiment(Strict):
         """Name -> videos, as in `videos_of`, that one job makes: some prompts of one benchmark in a row, with one seed.
 
         Stable: more prompts or seeds add videos at the end of the last shards, and shards, and move none to another.
+        A video that several benchmarks score is made for the first of them.
         """
-        size = size or self.suite.shard
-        shards = {
-            f"{name}-{start // size}-seed-{seed}": [
-                (p.id, p.prompt, seed) for p in prompts[start : start + size] if self.has(entry, p.id, seed)
-            ]
-            for name, prompts in ((name, self.prompts_on(base, name)) for name in self.benchmarks_of(entry))
-            for seed in self.seeds_of(name)
-            for start in range(0, len(prompts), size)
-        }
-        return {name: videos for name, videos in shards.items() if videos}
+        size, found, made = size or self.suite.shard, {}, set()
+        for name in self.benchmarks_of(entry):
+            prompts = self.prompts_on(base, name)
+            for seed in self.seeds_of(name):
+                for start in range(0, len(prompts), size):
+                    asked = [(p.id, p.prompt, seed) for p in prompts[start : start + size]]
+                    if new := [v for v in asked if v not in made and self.has(entry, v[0], v[2])]:
+                        found[f"{name}-{start // size}-seed-{seed}"] = new
+                        made.update(new)
+        return found
 
     def encoded(self) -> dict[str, list[Prompt]]:
         """Name -> prompts that one job encodes: some of one benchmark in a row, whatever the shards of videos.

@@ -119,8 +119,11 @@ def mapped(path: Path, prompts: Mapping[str, str | None], aside: dict[str, list[
     """By a CSV file: file (relative to it), prompt_id or prompt, and perhaps sample."""
     if not path.is_file():
         raise ValueError(f"{path}: no such CSV file")
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        rows = list(csv.DictReader(lines))
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a CSV file in UTF-8 ({' '.join(str(error).split())})") from None
     for column in rows[0] if rows else ():
         known(str(column), COLUMNS, f"column of {path}:")
     samples: Samples = {}
@@ -185,15 +188,18 @@ def check(name: str, given: Given, found: Found, wanted: Wanted, base: str) -> N
 def take(source: Path, video: Path, about: Mapping[str, object], given: Given) -> None:
     """Copy a video into the results and write beside it what is known of it.
 
-    about: its identity and prompt. What only its maker could know is null in the sidecar.
+    about: its identity and prompt. What only its maker could know is null in the sidecar. `ValueError` for a video that
+    cannot be read to its end.
     """
     from eval.records import Sidecar, sidecar_of
-    from eval.video import facts, fingerprint
+    from eval.video import VideoError, facts, fingerprint
 
+    try:
+        (digest, frames), seen = fingerprint(source), facts(source)
+    except VideoError as error:
+        raise ValueError(f"{source}: {error}") from None
     with replacing(video) as partial:
         shutil.copyfile(source, partial)
-    digest, frames = fingerprint(video)
-    seen = facts(video)
     said = Sidecar(
         **about, method=given.origin, origin=given.origin, control=False, sound=False, port=False, frames=frames,
         fps=seen.fps, frames_sha256=digest, width=seen.width, height=seen.height, file=source.name,

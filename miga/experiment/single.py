@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def generate(
     Parameters
     ----------
     model: a base model, of `miga.load`.
-    prompt: what the video shows; several in a row for methods that take several (fifo_diffusion, freenoise).
+    prompt: what the video shows; several in a row for methods that take several (docs/methods.md says which).
     method: the name of a method, as `miga methods` lists them.
     frames: length in video frames; None: until you stop asking.
     seed: 0 to 2^63 - 1; the same seed gives the same frames.
@@ -73,10 +74,11 @@ def generate(
 def told(making: Iterator[Frames], asked: int | None, progress: Callable[[int, int | None], None]) -> Iterator[Frames]:
     """The same frames; `progress` hears of them first."""
     done = 0
-    for frames in making:
-        done += len(frames)
-        progress(done, asked)
-        yield frames
+    with closing(making):
+        for frames in making:
+            done += len(frames)
+            progress(done, asked)
+            yield frames
 
 
 def asked(

@@ -19,7 +19,7 @@ from eval.parsing import Strict, parse
 
 RESERVED = {
     "all", "prompts", "encode", "generate", "score", "scores", "tables", "plots", "publish", "length", "lengths",
-    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "results_page", "take",
+    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "results_page", "take", "faults",
 }  # fmt: skip
 
 
@@ -124,6 +124,14 @@ class Lengths(Strict):
     entries: list[str] | None = Field(None, description="only these entries; default: all")
 
 
+class Faults(Strict):
+    """Which metric of the first benchmark sees which fault, on videos of this suite that nothing is wrong with."""
+
+    entry: Name = Field(description="the entry whose videos get faults, on its first base model")
+    videos: int = Field(8, ge=2, description="so many of them")
+    strength: float = Field(1.0, gt=0, le=1, description="of the faults; 1 is the worst")
+
+
 class Contrast(Strict):
     """What one entry gains over another on one base model, less what it gains on a second one."""
 
@@ -149,6 +157,7 @@ class Suite(Strict):
         None,
         description="file of numbers that a paper prints, by table; they stand beside ours; relative to the repository",
     )
+    faults: Faults | None = Field(None, description="the matrix of faults, made again; default: do not")
     lengths: Lengths | None = Field(None, description="measure memory and time against length; default: do not")
     spread: float | None = Field(
         None,

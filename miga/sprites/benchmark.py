@@ -5,7 +5,7 @@ Their questions are made by rule and answered by the reader. The scores are neit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from miga.sprites.lens import READER
 
 if TYPE_CHECKING:
     from eval.narrlv.suite import Item
+    from eval.vbench.faults import Clip
 
 
 class SpritesSettings(VBenchSettings):
@@ -29,6 +30,17 @@ class SpritesSettings(VBenchSettings):
 class Sprites(VBench):
     name = "sprites"
     settings = SpritesSettings
+    beside = ("repetition", "motion", "prompt_fidelity")
+    curves = VBench.curves | {"survival": "identity"}
+
+    def faulty(self, videos: Sequence[Path], strength: float) -> Iterator[Clip]:
+        """And scenes that are drawn anew, for the faults that only the world itself can make."""
+        from eval.records import read_beside
+        from miga.sprites.faults import drawn
+
+        said = [read_beside(path) for path in videos]
+        yield from super().faulty(videos, strength)
+        yield from drawn([one.prompt for one in said], min(one.frames for one in said), strength)
 
 
 class StorySettings(Asked):

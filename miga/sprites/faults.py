@@ -8,15 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
-from eval.degrade import FAULTS, Video, degrade
-from eval.drift import of_series
+from eval.degrade import FAULTS, degrade
 from eval.files import writable
-from eval.metric import NotDefined
-from eval.vbench.metrics import measured, parts_of
-from eval.vbench.score import Backbones, observe
+from eval.vbench.faults import Clip, scores
 from miga.sprites import world
 from miga.sprites.lens import LENS
 
@@ -24,7 +20,6 @@ METRICS = (
     "subject_consistency", "background_consistency", "motion_smoothness", "temporal_flickering", "motion", "drift",
     "repetition", "rerun", "sharpness", "prompt_fidelity", "identity", "kept", "motion_fidelity", "one_subject",
 )  # fmt: skip
-OVER_TIME = ("sharpness.first_last_15",)
 SCENES, FRAMES, SEED = 24, 48, 11
 
 
@@ -56,41 +51,32 @@ def others(drawn: Sequence[world.Scene], frames: int, seed: int = SEED) -> dict[
     }
 
 
-def videos(
+def clips(
     count: int = SCENES,
     frames: int = FRAMES,
     strength: float = 1.0,
     seed: int = SEED,
     faults: Sequence[str] = tuple(FAULTS),
-) -> Iterator[tuple[str, int, str, Video]]:
-    """(fault, scene, prompt, frames) of every rendered scene, sound (fault "") and with each fault."""
-    drawn = scenes(count, seed)
-    sound, second = world.render(drawn, frames, seed).frames.numpy(), others(drawn, frames, seed)
-    for number, scene in enumerate(drawn):
-        prompt = world.caption(scene)
-        yield "", number, prompt, sound[number]
+) -> Iterator[Clip]:
+    """Every rendered scene, sound and with each fault."""
+    return _with_faults(scenes(count, seed), frames, strength, seed, faults)
+
+
+def drawn(prompts: Sequence[str], frames: int, strength: float = 1.0, seed: int = SEED) -> Iterator[Clip]:
+    """The scenes of prompts, drawn sound and with the faults that only the world itself can make."""
+    return _with_faults([world.parse(prompt) for prompt in prompts], frames, strength, seed, ("swap", "duplicate"))
+
+
+def _with_faults(
+    asked: Sequence[world.Scene], frames: int, strength: float, seed: int, faults: Sequence[str]
+) -> Iterator[Clip]:
+    sound, second = world.render(asked, frames, seed).frames.numpy(), others(asked, frames, seed)
+    for number, scene in enumerate(asked):
+        name, prompt = f"scene {number}", world.caption(scene)
+        yield Clip("", name, prompt, sound[number], world.FPS)
         for fault in faults:
             other = second[fault][number].numpy() if fault in second else None
-            yield fault, number, prompt, degrade(sound[number], fault, strength, seed + number, other)
-
-
-def scores(backbones: Backbones, metrics: Sequence[str] = METRICS, chunk: int = 16, **options) -> pd.DataFrame:
-    """What `sensitivity.matrix` reads: fault, video, metric, value (None where it is not defined)."""
-    rows = []
-    for fault, number, prompt, clip in videos(**options):
-        frames = torch.from_numpy(np.ascontiguousarray(clip))
-        about = {"window": world.WINDOW, "fps": float(world.FPS), "prompt": prompt}
-        seen = observe(frames.split(chunk), backbones, parts_of(metrics), **about)
-        for metric in metrics:
-            try:
-                value, series = measured(metric, seen)
-            except NotDefined:
-                value, series = None, None
-            rows.append({"fault": fault, "video": number, "metric": metric, "value": value})
-            for name in (name for name in OVER_TIME if name.rpartition(".")[0] == metric):
-                value = None if series is None else of_series(name.rpartition(".")[2], series, world.FPS)
-                rows.append({"fault": fault, "video": number, "metric": name, "value": value})
-    return pd.DataFrame(rows)
+            yield Clip(fault, name, prompt, degrade(sound[number], fault, strength, seed + number, other), world.FPS)
 
 
 def make(folder: Path, count: int = SCENES, frames: int = FRAMES, strength: float = 1.0) -> list[Path]:
@@ -103,5 +89,5 @@ def make(folder: Path, count: int = SCENES, frames: int = FRAMES, strength: floa
     from eval import plots, sensitivity
 
     writable(folder / "faults.csv")
-    found = sensitivity.matrix(scores(LENS.load(METRICS), count=count, frames=frames, strength=strength))
+    found = sensitivity.matrix(scores(clips(count, frames, strength), LENS.load(METRICS), METRICS))
     return [*sensitivity.write(found, folder), *plots.faults(found, folder / "faults")]

@@ -19,6 +19,8 @@ READER = Path(__file__).parent / "weights" / "reader.safetensors"
 class SpritesLens(Lens):
     """The reader's features, of the shape as subject and of the scene as background."""
 
+    protocol = "sprites"
+
     def load(self, metrics: Collection[str]) -> Backbones:
         import torch
 
@@ -31,7 +33,7 @@ class SpritesLens(Lens):
         read = sprites_reader.features
         program = tree(Path(interpolator.__file__), shown=False)  # all that decides it, as it has no weights
         return Backbones(
-            protocol="sprites",
+            protocol=self.protocol,
             version=hashlib.sha256(READER.read_bytes() + program.encode()).hexdigest()[:12],
             subject=lambda frames: read(frames)[:, :64],
             background=lambda frames: read(frames)[:, 64:],
@@ -40,7 +42,7 @@ class SpritesLens(Lens):
             looks=looks(sprites_reader),
         )
 
-    def weights(self) -> list[Path]:
+    def weights(self, metrics: Collection[str]) -> list[Path]:
         return [READER]
 
 

@@ -13,12 +13,15 @@ import pytest
 import torch
 
 from eval import records
+from eval.metric import card
 from eval.scores import COLUMNS
-from eval.vbench import STANDARD
+from eval.vbench import STANDARD, VBENCH
 from eval.vbench.matching import middle
 from eval.vbench.score import Backbones
 
 torch.set_num_threads(1)
+
+MAIN = tuple(map(card, (*VBENCH, "overall", "motion", "drift")))  # columns of the tables here
 
 
 def write_video(path: Path, frames: np.ndarray, fps: int = 8, pix_fmt: str = "yuv444p", codec: str = "libx264") -> Path:

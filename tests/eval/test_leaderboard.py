@@ -8,8 +8,8 @@ import pytest
 from eval import leaderboard
 from eval.records import collect
 from eval.vbench import STANDARD
-from eval.vbench.cards import MAIN, OVERALL
-from tests.eval.conftest import made_up_facts, made_up_scores
+from eval.vbench.cards import OVERALL
+from tests.eval.conftest import MAIN, made_up_facts, made_up_scores
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from eval import leaderboard, manifest, records, scores, tables, video
-from eval.vbench.cards import MAIN
-from tests.eval.conftest import LABELS, made_up_scores, made_up_sidecars, moving_square, write_video
+from tests.eval.conftest import LABELS, MAIN, made_up_scores, made_up_sidecars, moving_square, write_video
 
 
 @pytest.fixture

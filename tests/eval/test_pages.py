@@ -12,9 +12,8 @@ from PIL import Image
 
 from eval import leaderboard, plots, quality, records, report, scores, tables
 from eval.report import pages
-from eval.vbench.cards import MAIN
 from miga.commands import main
-from tests.eval.conftest import ENTRIES, LABELS, made_up_scores, made_up_sidecars
+from tests.eval.conftest import ENTRIES, LABELS, MAIN, made_up_scores, made_up_sidecars
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,9 +9,8 @@ import matplotlib.image
 import pytest
 
 from eval import manifest, plots, quality, records, report, scores, tables, votes
-from eval.vbench.cards import MAIN
 from tests.eval.browser import CHROMIUM, Browser
-from tests.eval.conftest import ENTRIES, LABELS, made_up_scores, made_up_sidecars
+from tests.eval.conftest import ENTRIES, LABELS, MAIN, made_up_scores, made_up_sidecars
 
 NASTY = """</script><script>document.title="taken"</script> "a" 'b' & <img src=x onerror='document.title="taken"'> 🦊"""
 

@@ -15,9 +15,9 @@ from eval import leaderboard, plots, tables
 from eval.metric import card
 from eval.vbench import STANDARD, VBENCH
 from eval.vbench.benchmark import BENCHMARK
-from eval.vbench.cards import MAIN, OVERALL
+from eval.vbench.cards import OVERALL
 from miga.experiment.experiment import load_experiment
-from tests.eval.conftest import ENTRIES, LABELS, made_up_facts, made_up_scores
+from tests.eval.conftest import ENTRIES, LABELS, MAIN, made_up_facts, made_up_scores
 
 
 @pytest.fixture

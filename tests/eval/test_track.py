@@ -14,8 +14,7 @@ import pytest
 
 from eval import leaderboard, plots, scores, tables, track
 from eval import records as videos_table
-from eval.vbench.cards import MAIN
-from tests.eval.conftest import made_up_facts, made_up_scores
+from tests.eval.conftest import MAIN, made_up_facts, made_up_scores
 from tests.eval.wandb_server import Server
 
 pytest.importorskip("wandb")

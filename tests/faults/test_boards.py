@@ -9,9 +9,8 @@ import json
 import pytest
 
 from eval import leaderboard
-from eval.vbench.cards import MAIN
 from miga.commands import main
-from tests.eval.conftest import made_up_facts, made_up_scores
+from tests.eval.conftest import MAIN, made_up_facts, made_up_scores
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from eval.records import IDENTITY
+from eval.votes import Vote
 from miga.commands import COMMANDS, main
 from miga.models import registry
 from tests.faults import inputs
@@ -51,6 +53,14 @@ FILES = {
     "models/wan2.1-14b.json": b"[]",
     "model/model_index.json": b"{",
     "converted/keep.txt": b"x",
+    "garbled/a.mp4": bytes(range(256)),
+    "garbled/a.json": json.dumps(dict.fromkeys(IDENTITY, "x") | {"seed": 1, "frames_sha256": "x"}).encode(),
+    "broken/a.mp4": b"x",
+    "broken/a.json": b"{",
+    "mine.html": b"<p>of mine",
+    "votes.csv": ",".join(Vote.model_fields).encode() + b"\n",
+    "mine.webp": b"a picture of mine",
+    "laid/Snakefile": b"of mine",
 }
 GENERATE = "generate --prompt a --frames 2 --method direct --out v.mp4"
 ANSWER = "narrlv answer videos --suites suites --url http://127.0.0.1:9/v1"
@@ -81,6 +91,15 @@ TYPED = [
     (f"{GENERATE} --method nope", "unknown method 'nope'"),
     (f"{GENERATE} --crf 52", "crf"),
     (f"{GENERATE} --frames -1", "-1"),
+    ("show nowhere.mp4", "nowhere.mp4: no sidecar"),
+    ("show videos/a-0.mp4", "no sidecar a-0.json"),
+    ("show garbled/a.mp4", "a.mp4"),
+    ("show broken/a.mp4", "a.json: not a JSON file"),
+    ("show garbled/a.mp4 --out p.txt", "p.txt: the page is an .html file"),
+    ("show garbled/a.mp4 --out mine.html", "mine.html is there already and is not a page"),
+    ("init garbage", "garbage: is not a folder"),
+    ("init laid", "Snakefile is there already"),
+    ("init garbage/lab", "garbage"),
     ("methods --jsn", "jsn"),
     ("models nope", "nope"),
     ("models convert nope garbage out", "unknown base model 'nope'"),
@@ -101,6 +120,9 @@ TYPED = [
     ("sprites evaluate --model folder", "folder is not a model directory"),
     ("sprites faults --out f --strength nan", "strength nan"),
     ("sprites faults --out garbage", "garbage: not a directory"),  # W: found after minutes
+    ("suites nope", "unknown suite 'nope'"),
+    ("suites ./text.yaml", "text.yaml: cannot be read as YAML"),
+    ("completion nope", "nope"),
     ("doctor --suite nope", "unknown suite 'nope'"),
     ("doctor --suite ./text.yaml", "text.yaml: cannot be read as YAML"),
     ("doctor --suite ./hostile.yaml", "hostile.yaml: cannot be read as YAML"),
@@ -147,6 +169,18 @@ TYPED = [
     ("vbench export folder", "folder: no such file of scores"),
     ("verify nowhere", "nowhere: no manifest.json"),
     ("verify garbage", "not a directory"),
+    ("strip nowhere", "nowhere"),
+    ("strip folder", "folder"),
+    ("strip garbage", "garbage"),
+    ("strip folder --out s.png", "s.png: the strip is a .webp file"),
+    ("strip folder --out mine.webp", "mine.webp is there already"),
+    ("votes nowhere", "nowhere: no such file"),
+    ("votes folder", "folder: "),
+    ("votes empty", "empty: not votes"),
+    ("votes garbage", "garbage"),
+    ("votes list.json", "list.json"),
+    ("votes votes.csv --suite nowhere", "nowhere"),
+    ("votes votes.csv", "there is no vote in it yet"),
     ("leaderboard merge nowhere --out b.csv", "nowhere: no such file"),
     ("leaderboard merge folder --out b.csv", "folder: is a directory"),
     ("leaderboard merge garbage --out mine.png", "mine.png is there already and is not a leaderboard"),

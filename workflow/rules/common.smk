@@ -76,6 +76,7 @@ PLOTS = [
     "levels",
     "reflection",
     "foresight",
+    *BENCHMARKS.get(EXPERIMENT.main).plots(SUITE.benchmarks[EXPERIMENT.main]),
 ]
 PLOTS_OF_LENGTH = ["lengths"] * bool(EXPERIMENT.lengths())
 OUT = f"{CONFIG.results}/{EXPERIMENT.name}"
@@ -191,8 +192,12 @@ def scores_of(*entries, benchmarks=tuple(SUITE.benchmarks)):
 
 def generation_digest(wildcards):
     """Digest of all code that decides the frames of an entry's videos."""
-    method = METHODS.module(ROWS[wildcards.entry].method)
-    return frames_digest(method, *modules_of(wildcards.base))
+    return frames_digest_of(wildcards.base, ROWS[wildcards.entry].method)
+
+
+@cache  # every job of a run asks
+def frames_digest_of(base, method):
+    return frames_digest(METHODS.module(method), *modules_of(base))
 
 
 def spec_of(base):
@@ -274,23 +279,22 @@ def ablation_files(*ablations):
     )
 
 
-def everything():
+def finished():
+    """Every table, plot and leaderboard of the suite."""
     return [
         *written(*TABLES, folder="tables", kinds=TEXTS),
         *written(*PLOTS, *PLOTS_OF_LENGTH, folder="plots", kinds=PICTURES),
         *ablation_files(*SUITE.ablations),
         *written(*BOARDS, folder="leaderboard", kinds=["csv"]),
-        f"{OUT}/report/index.html",
-        f"{OUT}/wandb/published.json",
+        *[f"{OUT}/faults.csv"] * bool(SUITE.faults),
     ]
 
 
-def finished():
-    """Every table, plot and leaderboard of the suite."""
+def everything():
     return [
-        path
-        for path in everything()
-        if Path(path).parent.name in ("tables", "plots", "leaderboard")
+        *finished(),
+        f"{OUT}/report/index.html",
+        f"{OUT}/wandb/published.json",
     ]
 
 

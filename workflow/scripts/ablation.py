@@ -17,9 +17,9 @@ params = snakemake.params
 table = tables.comparison(
     snakemake.wildcards.table,
     f"{params.suite}: {params.ablation['title']}",
-    scores.read(snakemake.input.scores),
+    benchmark.own(scores.read(snakemake.input.scores), settings),
     facts_of(snakemake.input.manifests, params.named),
-    benchmark.board(settings),
+    benchmark.columns(settings),
     entries=list(params.ablation["rows"]),
     words=params.ablation["rows"],
     heading="Setting",

@@ -90,6 +90,12 @@ def test_what_cannot_be_a_row_is_a_sentence(tmp_path, files, sentence):
     assert sentence in str(error.value)
 
 
+def test_a_map_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "map.csv").write_bytes(b"file,prompt_id\n\xff\xfe.mp4,p-1\n")
+    with pytest.raises(ValueError, match=r"map.csv: not a CSV file in UTF-8"):
+        places(tmp_path, "map.csv")
+
+
 def test_a_missing_folder_and_a_missing_map_are_named(tmp_path):
     for name, sentence in (("none", "none: no such folder of videos"), ("none.csv", "none.csv: no such CSV file")):
         with pytest.raises(ValueError, match=sentence):
@@ -110,12 +116,20 @@ def test_the_sidecar_says_what_is_known_and_nothing_else(tmp_path):
         assert getattr(said, name) is None
 
 
+def test_a_video_that_breaks_in_the_middle_is_named_and_not_taken(tmp_path):
+    source = write_video(tmp_path / "x.mp4", moving_square(6))
+    source.write_bytes(source.read_bytes()[:900])
+    with pytest.raises(ValueError, match=r"x\.mp4: "):
+        take(source, tmp_path / "results/seed-7.mp4", {}, Given(videos=""))
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.fixture
 def suite(tmp_path):
     """A suite of one base model, and a folder with videos of two of its prompts, at another frame rate and size."""
     said = dict(
         title="Mine",
-        bases={"small": {"model": "sprites-wan"}},
+        bases={"small": {"model": "sprites-wan", "entries": ["direct"]}},
         files=["direct"],
         benchmarks={
             "sprites": {"prompts": "config/prompts/sprites.yaml", "metrics": ["motion"], "limit": 3},
@@ -145,7 +159,7 @@ def test_a_folder_becomes_an_entry_in_one_command(suite, capsys):
     check(experiment)
     row = experiment.entries["longlive"]
     assert (row.titled("longlive"), sorted(row.differs)) == ("longlive (trained)", ["fps", "size"])
-    assert experiment.benchmarks_of("longlive") == ["sprites"]
+    assert experiment.benchmarks_of("longlive") == ["sprites"] and experiment.bases_of("longlive") == ["small"]
     assert [seed for _, _, seed in experiment.videos_of("longlive")] == [5, 5]
     assert len(experiment.videos_of("direct")) == 4
     assert list(told(experiment)) == ["longlive: 2 videos of 2 prompts"]

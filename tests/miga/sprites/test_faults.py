@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from eval import plots, sensitivity
+from eval.vbench.faults import scores
 from eval.vbench.score import Backbones
 from miga.sprites import faults
 from miga.sprites.metrics import looks
@@ -18,7 +19,7 @@ METRICS = ("repetition", "temporal_flickering", "prompt_fidelity", "identity", "
 def matrix() -> pd.DataFrame:
     networks = Backbones("sprites", "1", None, None, None, looks=looks(shipped_reader()))
     chosen = ("freeze", "loop", "swap", "shuffle")
-    return sensitivity.matrix(faults.scores(networks, METRICS, count=6, frames=32, seed=2, faults=chosen))
+    return sensitivity.matrix(scores(faults.clips(count=6, frames=32, seed=2, faults=chosen), networks, METRICS))
 
 
 def test_what_is_seen_and_what_is_rewarded(matrix):
