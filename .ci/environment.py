@@ -4,7 +4,7 @@ from pathlib import Path
 
 pins = Path(__file__).parent.with_name("requirements.lock").read_text().splitlines()
 print(
-    """# conda env create -f environment.yml && conda activate miga-bench && pip install --no-deps -e .
+    """# conda env create -f environment.yml && conda activate miga-bench
 # The pins are those of requirements.lock; .ci/lock writes both.
 name: miga-bench
 channels:
@@ -16,3 +16,4 @@ dependencies:
 )
 for pin in pins:
     print(f'      - "{pin}"' if ";" in pin else f"      - {pin}")
+print("      - -e .")  # the project itself

@@ -1,5 +1,6 @@
 """The lock pins everything and nothing else, conda users get the same pins, and the lock fits this environment."""
 
+import os
 import re
 import tomllib
 from importlib.metadata import version
@@ -27,7 +28,18 @@ def test_torch_has_no_local_version():
 def test_conda_users_get_the_same_pins():
     dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     (pip,) = (part["pip"] for part in dependencies if isinstance(part, dict))
-    assert pip == LOCK
+    assert pip == [*LOCK, "-e ."]
+
+
+def test_rules_run_in_an_environment_with_the_lock_and_the_project():
+    """Snakemake copies the file to .snakemake/conda, from where its paths must lead to the same files."""
+    file = ROOT / "workflow/envs/miga.yml"
+    (pip,) = (part["pip"] for part in yaml.safe_load(file.read_text())["dependencies"] if isinstance(part, dict))
+    paths = [line.split()[1] for line in pip]
+    for folder in (file.parent, ROOT / ".snakemake/conda"):
+        assert [Path(os.path.normpath(folder / path)) for path in paths] == [ROOT / "requirements.lock", ROOT]
+    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    assert set(re.findall(r"conda:\n +\"(.+)\"", rules)) == {"../envs/miga.yml"}
 
 
 def test_the_lock_holds_what_the_project_asks_for():

@@ -26,7 +26,7 @@ def test_its_cells_run(tmp_path, monkeypatch, capsys):
     assert len(plt.get_fignums()) == 2
     plt.close("all")
     assert {path.name for path in tmp_path.iterdir()} == {f"{m}.{e}" for m in names["videos"] for e in ("mp4", "json")}
-    assert "unified" in capsys.readouterr().out
+    assert "zigzag" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", ["python.md", "method.md", "results.md"])

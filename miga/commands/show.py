@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,6 @@ from urllib.parse import quote
 from tyro.conf import Positional
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from eval.records import Sidecar
     from miga.models.registry import Spec
 
@@ -90,9 +88,12 @@ def sheet(video: Path, said: Sidecar, path: Path) -> None:
     """Frames of the whole video, evenly spaced, with their numbers."""
     from matplotlib import pyplot as plt
 
+    from eval.video import chunks
+
     count = min(said.frames, STILLS)
     wanted = [round(i * (said.frames - 1) / max(count - 1, 1)) for i in range(count)]
-    stills = [frame for number, frame in enumerate(frames_of(video)) if number in wanted]
+    frames = (frame for chunk in chunks(video) for frame in chunk.numpy())
+    stills = [frame for number, frame in enumerate(frames) if number in wanted]
     height, width, _ = stills[0].shape
     rows = -(-count // COLUMNS)
     size = (COLUMNS * 1.2, rows * (1.2 * height / width + 0.2))
@@ -111,17 +112,17 @@ def drift(video: Path, said: Sidecar, path: Path) -> None:
 
     `ValueError` where the model is not known here or its networks are missing.
     """
-    import numpy as np
     import torch
     from matplotlib import pyplot as plt
 
     from eval import plots
     from eval.vbench.metrics import drift as measured
+    from eval.video import chunks
 
     spec = known_model(said)
     window = (said.options["window"] - 1) * spec.abilities.stride + 1  # in video frames
     see = resolve_name(spec.features)(torch.device("cpu"))
-    value, series = measured(see(torch.from_numpy(np.stack(list(frames_of(video))))), window)
+    value, series = measured(torch.cat([see(chunk) for chunk in chunks(video)]), window)
     with plt.style.context(plots.STYLE):
         figure, axis = plt.subplots(figsize=(6.4, 2.4))
         axis.plot([number / said.fps for number in range(len(series))], series, color=plots.COLOURS[1])
@@ -130,13 +131,6 @@ def drift(video: Path, said: Sidecar, path: Path) -> None:
         axis.set_title(f"drift {value:.2%}, seen through {spec.features}")
         figure.savefig(path)
         plt.close(figure)
-
-
-def frames_of(video: Path) -> Iterator[np.ndarray]:
-    from eval.video import chunks
-
-    for chunk in chunks(video):
-        yield from chunk.numpy()
 
 
 def known_model(said: Sidecar) -> Spec:

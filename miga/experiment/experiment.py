@@ -87,9 +87,9 @@ class Experiment(Strict):
         """The base models of an entry's videos: those that its file names and that take it, without those that cannot
         run its method."""
         row, bases = self.rows()[entry], self.suite.bases
+        if isinstance(row, Given):  # which no base model makes
+            return row.bases or list(bases)
         chosen = [base for base in row.bases or bases if bases[base].entries is None or entry in bases[base].entries]
-        if isinstance(row, Given):
-            return chosen
         return [base for base in chosen if row.method not in self.suite.bases[base].without]
 
     def prompts_of(self, entry: str, benchmark: str) -> dict[str, Prompt]:

@@ -72,24 +72,22 @@ def stream(
     """
     method, config = job.configured
     method.check(model, texts, None if job.frames is None else model.latent_frames(job.frames))
-    asked = request(job, model)
     if job.start is not None:
         model = model.with_start(start.latents_of(job.start, model))
     if job.video is None:
         return frames_of(model, method, config, texts, job.frames, job.seed, Trace())
-    return written(job, model, texts, asked, checkpoint_every, checkpoint_seconds)
+    return written(job, model, texts, checkpoint_every, checkpoint_seconds)
 
 
 def written(
     job: Job,
     model: BaseModel,
     texts: Sequence[Text],
-    asked: dict[str, Any],
     checkpoint_every: int | None,
     checkpoint_seconds: float,
 ) -> Generator[Frames, None, None]:
-    """Write what `frames_of` gives, and give it on; then the sidecar, of what was `asked` and what came of it."""
-    method, config = job.configured
+    """Write what `frames_of` gives, and give it on; then the sidecar, of what was asked and what came of it."""
+    (method, config), asked = job.configured, request(job, model)
     trace, memory, calls, began = Trace(), PeakMemory(model.device), model.calls, time.perf_counter()
     with replacing(job.sidecar) as sidecar, video.VideoWriter(job.video, model.fps, job.encoder) as writer:
         spool = None

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,11 @@ def generate(
 def told(making: Iterator[Frames], asked: int | None, progress: Callable[[int, int | None], None]) -> Iterator[Frames]:
     """The same frames; `progress` hears of them first."""
     done = 0
-    for frames in making:
-        done += len(frames)
-        progress(done, asked)
-        yield frames
+    with closing(making):
+        for frames in making:
+            done += len(frames)
+            progress(done, asked)
+            yield frames
 
 
 def asked(

@@ -27,7 +27,7 @@ rule tables:
     log:
         f"{OUT}/logs/tables.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         title=SUITE.title,
         note=SUITE.note,
@@ -60,7 +60,7 @@ rule ablation:
     log:
         f"{OUT}/logs/{{table}}.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         suite=SUITE.title,
         ablation=lambda wildcards: ABLATIONS[wildcards.table].model_dump(),
@@ -92,7 +92,7 @@ rule plots:
     log:
         f"{OUT}/logs/plots.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         names=PLOTS,
         benchmarks=said_of(EXPERIMENT.main),
@@ -111,7 +111,7 @@ rule length:
     log:
         f"{OUT}/logs/{{base}}/{{entry}}/length-{{frames}}.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     resources:
         alone=1,
         gpu=one_gpu,
@@ -147,7 +147,7 @@ rule lengths:
     log:
         f"{OUT}/logs/lengths.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         entries=list(EXPERIMENT.entries),
         code=code_digest("workflow/scripts/lengths.py"),
@@ -173,7 +173,7 @@ rule faults:
     log:
         f"{OUT}/logs/faults.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     resources:
         gpu=one_gpu,
         mem_mb=1500,
@@ -206,7 +206,7 @@ rule leaderboard:
     log:
         f"{OUT}/logs/leaderboard.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         entries=list(EXPERIMENT.entries),
         benchmarks=said_of(*SUITE.benchmarks),

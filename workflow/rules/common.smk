@@ -201,8 +201,12 @@ def scores_of(*entries, benchmarks=tuple(SUITE.benchmarks)):
 
 def generation_digest(wildcards):
     """Digest of all code that decides the frames of an entry's videos."""
-    method = METHODS.module(ROWS[wildcards.entry].method)
-    return frames_digest(method, *modules_of(wildcards.base))
+    return frames_digest_of(wildcards.base, ROWS[wildcards.entry].method)
+
+
+@cache  # every job of a run asks
+def frames_digest_of(base, method):
+    return frames_digest(METHODS.module(method), *modules_of(base))
 
 
 def spec_of(base):

@@ -22,7 +22,7 @@ rule generate:
     wildcard_constraints:
         entry=either(MADE),
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     resources:
         gpu=one_gpu,
         mem_mb=memory_of,
@@ -54,7 +54,7 @@ rule take:
     wildcard_constraints:
         entry=either(ROWS.keys() - MADE.keys()),
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         entry=lambda wildcards: ROWS[wildcards.entry].model_dump(exclude={"label"}),
         videos=videos_of,
@@ -73,7 +73,7 @@ rule videos:
     log:
         f"{OUT}/logs/videos.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         named=named(*EVERY_ROW),
         code=code_digest("workflow/scripts/videos.py", *cards_of(*EVERY_ROW)),

@@ -9,7 +9,7 @@ rule fetch:
     log:
         f"{OUT}/logs/fetch.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         suite=choose_suite(CONFIG.suite)[0],
         benchmarks=said_of(*SUITE.benchmarks),
@@ -24,7 +24,7 @@ rule prompts:
     log:
         f"{OUT}/logs/prompts.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         prompts={
             name: [prompt.model_dump() for prompt in chosen]
@@ -45,7 +45,7 @@ rule encode:
     log:
         f"{OUT}/logs/{{base}}/encode-{{part}}.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     resources:
         gpu=one_gpu,
         mem_mb=memory_of,

@@ -16,7 +16,7 @@ rule publish:
     log:
         f"{OUT}/logs/publish.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         wandb=CONFIG.wandb.model_dump(),
         code=code_digest("workflow/scripts/publish.py"),

@@ -15,7 +15,7 @@ rule quality:
     log:
         f"{OUT}/logs/quality.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         code=lambda wildcards: shown_digest("quality", *SUITE.benchmarks),
     script:
@@ -32,7 +32,7 @@ rule manifest:
     log:
         f"{OUT}/logs/manifest.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         config={
             "config": CONFIG.model_dump(mode="json"),
@@ -61,7 +61,7 @@ rule page:
     log:
         f"{OUT}/logs/report.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         title=SUITE.title,
         note=SUITE.note,
@@ -84,7 +84,7 @@ rule results_page:
     log:
         f"{OUT}/logs/results_page.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         title=SUITE.title,
         tables=TABLES,

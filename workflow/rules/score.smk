@@ -18,7 +18,7 @@ rule score:
     log:
         f"{OUT}/logs/{{base}}/{{entry}}/score-{{benchmark}}.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     resources:
         gpu=gpu_of_benchmark,
         mem_mb=1000,
@@ -43,7 +43,7 @@ rule scores:
     log:
         f"{OUT}/logs/scores.log",
     conda:
-        "../../environment.yml"
+        "../envs/miga.yml"
     params:
         code=code_digest("workflow/scripts/scores.py"),
     script:

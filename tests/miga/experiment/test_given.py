@@ -129,7 +129,7 @@ def suite(tmp_path):
     """A suite of one base model, and a folder with videos of two of its prompts, at another frame rate and size."""
     said = dict(
         title="Mine",
-        bases={"small": {"model": "sprites-wan"}},
+        bases={"small": {"model": "sprites-wan", "entries": ["direct"]}},
         files=["direct"],
         benchmarks={
             "sprites": {"prompts": "config/prompts/sprites.yaml", "metrics": ["motion"], "limit": 3},
@@ -159,7 +159,7 @@ def test_a_folder_becomes_an_entry_in_one_command(suite, capsys):
     check(experiment)
     row = experiment.entries["longlive"]
     assert (row.titled("longlive"), sorted(row.differs)) == ("longlive (trained)", ["fps", "size"])
-    assert experiment.benchmarks_of("longlive") == ["sprites"]
+    assert experiment.benchmarks_of("longlive") == ["sprites"] and experiment.bases_of("longlive") == ["small"]
     assert [seed for _, _, seed in experiment.videos_of("longlive")] == [5, 5]
     assert len(experiment.videos_of("direct")) == 4
     assert list(told(experiment)) == ["longlive: 2 videos of 2 prompts"]
