@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from pandas.testing import assert_frame_equal
+
 from eval import records, scores
 
 KEYS = ["base", "entry", "metric", "prompt_id", "seed"]
@@ -10,8 +12,10 @@ KEYS = ["base", "entry", "metric", "prompt_id", "seed"]
 
 def main(here: Path, there: Path) -> None:
     one, two = (scores.read(folder / "scores.parquet").sort_values(KEYS, ignore_index=True) for folder in (here, there))
-    if not one.equals(two):
-        sys.exit(f"the scores differ:\n{one.compare(two) if one.shape == two.shape else (one.shape, two.shape)}")
+    try:
+        assert_frame_equal(one, two)
+    except AssertionError as error:
+        sys.exit(f"the scores differ: {error}")
     names = [path.name for path in sorted((here / "tables").glob("*.csv")) if path.name != "cost.csv"]
     for name in names:
         if (here / "tables" / name).read_bytes() != (there / "tables" / name).read_bytes():
