@@ -179,7 +179,6 @@ TYPED = [
     ("votes empty", "empty: not votes"),
     ("votes garbage", "garbage"),
     ("votes list.json", "list.json"),
-    ("votes votes.csv --suite nowhere", "nowhere"),
     ("votes votes.csv", "there is no vote in it yet"),
     ("leaderboard merge nowhere --out b.csv", "nowhere: no such file"),
     ("leaderboard merge folder --out b.csv", "folder: is a directory"),

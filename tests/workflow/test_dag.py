@@ -93,6 +93,7 @@ def test_ablations_are_targets(tmp_path):
         (["sute=sprites"], "config: unknown key 'sute'; did you mean 'suite'?"),
         (["suite=sprits"], "unknown suite 'sprits': did you mean 'sprites'?"),
         (["suite=sprites", "limit=0"], "config: limit: input should be greater than or equal to 1"),
+        (["suite=1e3"], "config: suite: input should be a valid string (given: 1000.0); typed was suite=1e3"),
     ],
 )
 def test_a_wrong_config_is_one_sentence(config, sentence, tmp_path):

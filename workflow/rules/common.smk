@@ -42,13 +42,22 @@ def load():
             for sentence in told(experiment):
                 print(sentence, file=sys.stderr)
     except ValueError as error:
-        raise WorkflowError(str(error)) from None
+        raise WorkflowError(as_typed(str(error))) from None
     if workflow.is_main_process:
         print(line, file=sys.stderr)
         # for the manifest; the environment is no reason to run a rule again
         command = [Path(sys.argv[0]).name, *sys.argv[1:]]
         os.environ.update(MIGA_COMMAND=shlex.join(command))
     return settings, experiment
+
+
+def as_typed(sentence):
+    """What was typed for the keys of a sentence goes with it: YAML may have read that as something else."""
+    words = [word.partition("=") for word in sys.argv]
+    typed = [
+        f"{key}={said}" for key, mark, said in words if mark and f" {key}:" in sentence
+    ]
+    return "; typed was ".join([sentence, *([" ".join(typed)] if typed else [])])
 
 
 def either(names):
