@@ -19,7 +19,7 @@ Severity = Literal["error", "warning", "note"]
 MISSING_SHARE = 0.1  # of a metric's videos: more missing values than that is an error
 FIRST = 3  # findings of a kind that are shown at once
 FEW_PROMPTS = 8  # fewer make an interval rough
-FROZEN_SHARE = 0.1  # of the native clip's motion: less than that is a picture rather than a video
+FROZEN_SHARE = 0.1  # of the motion of a sound control: less than that is a picture rather than a video
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,12 @@ def _mixed(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
 def _frozen(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
     means = scores[scores["metric"] == "motion"].groupby(["base", "entry"], sort=False)["value"].mean()
     controls = set(facts.loc[facts["control"].eq(True), "entry"])
+    sound = facts.loc[facts["sound"].eq(True), "entry"]
+    least = means[means.index.isin(sound, level="entry")].groupby("base").min()
     for (base, entry), value in means.items():
-        native = means.get((base, "native_length"), np.nan)
-        if entry not in controls and value < FROZEN_SHARE * native:
-            sentence = (
-                f"moves {value / native:.0%} of what the base model's own clip does: as consistent as a picture is"
-            )
+        moves = least.get(base, np.nan)
+        if entry not in controls and value < FROZEN_SHARE * moves:
+            sentence = f"moves {value / moves:.0%} of what a video that nothing is wrong with does: a picture, nearly"
             yield Finding("warning", "frozen", f"{base} / {entry}", sentence)
 
 

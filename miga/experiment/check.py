@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eval.benchmark import BENCHMARKS
-from eval.parsing import parse
+from eval.parsing import known, parse
+from eval.report import FIGURES
 from miga.engine.abilities import lacking
 from miga.engine.method import METHODS
 from miga.experiment import given
@@ -23,6 +24,8 @@ def check(experiment: Experiment) -> None:
     run, or videos of others that do not compare with those of a base model, before anything runs."""
     for name, settings in experiment.suite.benchmarks.items():
         BENCHMARKS.get(name).check(settings)
+    for plot in experiment.suite.plots:
+        known(plot, FIGURES, "plot")
     for entry in experiment.made().values():
         configure(entry.method, entry.params)
     for name, base in experiment.suite.bases.items():

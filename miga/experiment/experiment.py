@@ -40,10 +40,15 @@ class Experiment(Strict):
                 known(entry, rows, f"entry of the base model {base!r}:")
             for name in chosen.limits:
                 known(name, self.suite.benchmarks, f"benchmark in the limits of {base!r}:")
+        made = dict.fromkeys(self.suite.tables(), "the suite's own") | dict.fromkeys(
+            [*self.suite.figures(), "lengths"], "its plot"
+        )
+        for name, ablation in self.ablations.items():
+            if other := made.get(ablation.table):
+                raise ValueError(f"ablation {name!r}: table {ablation.table!r} is {other}: choose another name")
+            made[ablation.table] = f"that of the ablation {name!r}"
         for name in self.suite.ablations:
             known(name, self.ablations, "ablation")
-            if self.ablations[name].table in self.suite.tables():
-                raise ValueError(f"ablation {name!r}: the suite has another table {self.ablations[name].table!r}")
             for row in self.ablations[name].rows:
                 known(row, rows, f"entry in the ablation {name!r}:")
         for name, chosen in self.suite.benchmarks.items():

@@ -19,9 +19,10 @@ from eval.parsing import Strict, parse
 
 RESERVED = {
     "all", "prompts", "encode", "generate", "score", "scores", "tables", "plots", "publish", "length", "lengths",
-    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "results_page", "take", "faults",
+    "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "results_page", "take", "faults", "videos",
 }  # fmt: skip
 
+PLOTS = ("comparison", "drift", "consistency_motion", "cost_quality", "levels")  # of any methods
 
 SEEDS = 2**63 - 1  # the largest that a table holds
 
@@ -158,6 +159,9 @@ class Suite(Strict):
         description="file of numbers that a paper prints, by table; they stand beside ours; relative to the repository",
     )
     faults: Faults | None = Field(None, description="the matrix of faults, made again; default: do not")
+    plots: list[Name] = Field(
+        list(PLOTS), description="figures of the main comparison; some are about what one method tells of its run"
+    )
     lengths: Lengths | None = Field(None, description="measure memory and time against length; default: do not")
     spread: float | None = Field(
         None,
@@ -190,6 +194,11 @@ class Suite(Strict):
         if twice := sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1}):
             raise ValueError(f"seeds: {twice[0]} is there twice")
         return self
+
+    def figures(self) -> list[str]:
+        """Names of the plots but those of ablations and lengths: the suite's, and what its first benchmark adds."""
+        name, said = next(iter(self.benchmarks.items()))
+        return [*self.plots, *BENCHMARKS.get(name).plots(said)]
 
     def tables(self) -> list[str]:
         """Names of the tables, in the order of the report: those of the benchmarks, differences, costs, times."""

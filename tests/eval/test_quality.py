@@ -99,7 +99,8 @@ def test_unpaired_mixed_frozen_and_doubles(run):
     native = scores[scores["entry"] == "shuffled"].assign(entry="native_length")
     still = scores.copy()
     still.loc[(still["entry"] == "miga") & (still["metric"] == "motion"), "value"] = 0.001
-    (finding,) = found(pd.concat([still, native]), facts, "frozen")
+    sound = facts[facts["entry"] == "shuffled"].assign(entry="native_length", sound=True)
+    (finding,) = found(pd.concat([still, native]), pd.concat([facts, sound]), "frozen")
     assert finding.where == "sprites-unet / miga"
 
     facts.loc[facts["entry"] == "miga", "frames_sha256"] = "0" * 64

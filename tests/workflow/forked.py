@@ -55,12 +55,13 @@ def serve() -> None:
         if not (child := os.fork()):
             for number, file in ((0, os.devnull), *zip((1, 2), files, strict=True)):
                 os.dup2(os.open(file, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+            sys.argv[1:] = arguments  # which a sentence about a wrong value quotes
             try:
                 main(arguments)
             except SystemExit as done:
                 sys.stdout.flush()
                 sys.stderr.flush()
-                os._exit(done.code or 0)
+                os._exit(int(done.code or 0))
             finally:
                 os._exit(1)
         _, status = os.waitpid(child, 0)

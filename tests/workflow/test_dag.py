@@ -1,10 +1,8 @@
 """The DAG of every shipped suite, its named targets, and what it says when the config is wrong."""
 
 import itertools
-import os
 import re
-import subprocess
-import sys
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -14,17 +12,18 @@ import yaml
 from eval.report import FIGURES
 from miga.experiment.check import check
 from miga.experiment.experiment import load_experiment
+from tests.workflow.forked import Snakemake
 
 ROOT = Path(__file__).parents[2]
 SUITES = sorted(path.stem for path in (ROOT / "config/suites").glob("*.yaml"))
 
 
-def snakemake(*arguments, config=(), folder):
-    """Runs in the repository, with results and metadata elsewhere. One thread each: several run at a time."""
-    settings = ["--config", f"results={folder}/results", *config]
-    command = [sys.executable, "-m", "snakemake", "--nolock", "--cores", "2", *arguments, *settings]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache")}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+@pytest.fixture(scope="module")
+def snakemake(tmp_path_factory):
+    """Runs in the repository, with results elsewhere. Nothing is made there, so that runs do not see each other."""
+    server = Snakemake(ROOT, tmp_path_factory.mktemp("run"))
+    yield server
+    server.close()
 
 
 def jobs(done):
@@ -41,48 +40,54 @@ def shards(entry, limit=None, size=None):
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_every_shipped_suite_has_a_dag(suite, tmp_path):
-    found = jobs(snakemake("-n", config=[f"suite={suite}", "shard=16"], folder=tmp_path))  # no passes to count
+def test_every_shipped_suite_has_a_dag(suite, snakemake):
+    found = jobs(snakemake("-n", config=[f"suite={suite}", "shard=16", "limit=8"]))  # no passes to count
     assert {"prompts", "encode", "generate", "score", "scores", "tables", "plots", "leaderboard", "publish"} <= set(
         found
     )
     assert found["generate"] >= found["score"] >= len(load_experiment(suite, ROOT).entries)
 
 
-def test_fetch_is_a_target_that_says_what_it_gets(tmp_path):
-    done = snakemake("fetch", config=["suite=sprites"], folder=tmp_path)
+def test_fetch_is_a_target_that_says_what_it_gets(snakemake):
+    done = snakemake("fetch", config=["suite=sprites"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sprites-unet comes with this package" in done.stderr
-    assert set(jobs(snakemake("-n", "fetch", config=["suite=paper"], folder=tmp_path))) == {"fetch"}
+    assert set(jobs(snakemake("-n", "fetch", config=["suite=paper"]))) == {"fetch"}
 
 
-def test_memory_and_time_are_measured_once_a_length(tmp_path):
+def test_memory_and_time_are_measured_once_per_length(snakemake):
     experiment = load_experiment("sprites", ROOT)
-    found = jobs(snakemake("-n", config=["suite=sprites"], folder=tmp_path))
+    found = jobs(snakemake("-n", config=["suite=sprites"]))
     wanted = experiment.suite.lengths
     assert found["length"] == len(wanted.frames) * len(wanted.entries) * len(experiment.suite.bases)
     assert found["lengths"] == 1
 
 
-def test_shards_are_of_the_size_asked(tmp_path):
+def test_measuring_takes_every_core_so_that_nothing_runs_beside(snakemake):
+    job = f"{snakemake.folder}/results/sprites/sprites-unet/miga/length-24.json"
+    done = snakemake("-n", job, config=["suite=sprites"])
+    assert jobs(done) == {"length": 1} and "threads: 2" in done.stdout
+
+
+def test_shards_are_of_the_size_asked(snakemake):
     limit = ["suite=sprites", "limit=2"]
-    whole = jobs(snakemake("-n", "miga", config=limit, folder=tmp_path))
-    split = jobs(snakemake("-n", "miga", config=[*limit, "shard=1"], folder=tmp_path))
+    whole = jobs(snakemake("-n", "miga", config=limit))
+    split = jobs(snakemake("-n", "miga", config=[*limit, "shard=1"]))
     assert whole["generate"] == shards("miga", limit=2)
     assert split["generate"] == shards("miga", limit=2, size=1) > whole["generate"]
     assert split["score"] == whole["score"]
 
 
 @pytest.mark.parametrize("entry", ["miga", "fifo_diffusion", "static"])
-def test_an_entry_is_a_target_that_makes_nothing_else(entry, tmp_path):
-    found = jobs(snakemake("-n", entry, config=["suite=sprites"], folder=tmp_path))
+def test_an_entry_is_a_target_that_makes_nothing_else(entry, snakemake):
+    found = jobs(snakemake("-n", entry, config=["suite=sprites"]))
     assert set(found) == {"encode", "generate", "score", entry}
     assert found["generate"] == shards(entry)
 
 
-def test_ablations_are_targets(tmp_path):
+def test_ablations_are_targets(snakemake):
     targets = {f"ablation_{ablation.of}" for ablation in load_experiment("sprites", ROOT).ablations.values()}
-    found = jobs(snakemake("-n", *sorted(targets), config=["suite=sprites"], folder=tmp_path))
+    found = jobs(snakemake("-n", *sorted(targets), config=["suite=sprites"]))
     assert set(found) == {"encode", "generate", "score", "ablation", *targets}
     assert found["ablation"] == len(load_experiment("sprites", ROOT).ablations)  # a table and a plot each
 
@@ -96,21 +101,27 @@ def test_ablations_are_targets(tmp_path):
         (["suite=1e3"], "config: suite: input should be a valid string (given: 1000.0); typed was suite=1e3"),
     ],
 )
-def test_a_wrong_config_is_one_sentence(config, sentence, tmp_path):
-    done = snakemake("-n", config=config, folder=tmp_path)
+def test_a_wrong_config_is_one_sentence(config, sentence, snakemake):
+    done = snakemake("-n", config=config)
     assert done.returncode == 1
     assert sentence in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_an_unknown_method_or_parameter_is_found_before_the_dag(tmp_path):
-    methods = tmp_path / "config"
-    for text, sentence in (
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
         ("method: mige", "unknown method 'mige': did you mean 'miga'?"),
         ("method: miga\n    params: {l_zag: 3}", "method 'miga': unknown key 'l_zag'; did you mean 'l_zig'?"),
-    ):
-        done = _with_entry(methods, text)
-        assert done.returncode == 1 and sentence in done.stdout + done.stderr
+    ],
+)
+def test_an_unknown_method_or_parameter_is_found_before_the_dag(text, sentence, tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config/methods/mine.yaml").write_text(f"entries:\n  mine:\n    {text}\n")
+    suite = tmp_path / "config/suites/sprites.yaml"
+    suite.write_text(re.sub(r"^files: \[", "files: [mine, ", suite.read_text(), flags=re.M))
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        check(load_experiment("sprites", tmp_path))
 
 
 def test_an_unknown_metric_is_found_before_the_dag(tmp_path):
@@ -124,25 +135,7 @@ def test_an_unknown_metric_is_found_before_the_dag(tmp_path):
         check(load_experiment(str(path), ROOT))
 
 
-def _with_entry(folder, text):
-    """Checks a suite with one entry in a copy of the config."""
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(ROOT / "config", folder / "config")
-    (folder / "config/methods/mine.yaml").write_text(f"entries:\n  mine:\n    {text}\n")
-    suite = (folder / "config/suites/sprites.yaml").read_text()
-    (folder / "config/suites/sprites.yaml").write_text(re.sub(r"^files: \[", "files: [mine, ", suite, flags=re.M))
-    code = (
-        "import sys; from pathlib import Path; from miga.experiment.check import check\n"
-        "from miga.experiment.experiment import load_experiment\n"
-        "try: check(load_experiment('sprites', Path(sys.argv[1])))\n"
-        "except ValueError as error: sys.exit(str(error))"
-    )
-    return subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)
-
-
-def test_snakemakes_own_report_is_built_with_captions(tmp_path):
+def test_snakemakes_own_report_is_built_with_captions(tmp_path, snakemake):
     made = {
         "tables": (("vbench", "cost", "differences", "narrlv", "ablation", "speed"), ("csv", "md", "tex", "json")),
         "plots": (("ablation", *FIGURES), ("svg", "png")),
@@ -152,7 +145,7 @@ def test_snakemakes_own_report_is_built_with_captions(tmp_path):
         (tmp_path / "results/sprites" / folder).mkdir(parents=True)
         for name, kind in itertools.product(names, kinds):
             (tmp_path / f"results/sprites/{folder}/{name}.{kind}").write_text("a,b\n1,2\n")
-    done = snakemake("--report", str(tmp_path / "report.zip"), config=["suite=sprites"], folder=tmp_path)
+    done = snakemake("--report", str(tmp_path / "report.zip"), config=["suite=sprites", f"results={tmp_path}/results"])
     assert done.returncode == 0, done.stdout + done.stderr
     with zipfile.ZipFile(tmp_path / "report.zip") as report:
         page = report.read("report/report.html").decode()
@@ -161,8 +154,8 @@ def test_snakemakes_own_report_is_built_with_captions(tmp_path):
         assert words.strip() in page, caption
 
 
-def test_lint(tmp_path):
-    done = snakemake("--lint", config=["suite=sprites"], folder=tmp_path)
+def test_lint(snakemake):
+    done = snakemake("--lint", config=["suite=sprites"])
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -112,8 +112,8 @@ rule length:
         f"{OUT}/logs/{{base}}/{{entry}}/length-{{frames}}.log",
     conda:
         "../envs/miga.yml"
+    threads: alone
     resources:
-        alone=1,
         gpu=one_gpu,
         mem_mb=memory_of,
     params:

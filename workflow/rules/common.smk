@@ -77,16 +77,7 @@ PAPER = [os.path.relpath(ROOT / SUITE.paper)] if SUITE.paper else []
 TEXTS, PICTURES = ("csv", "md", "tex", "json"), ("svg", "png")
 TABLES = SUITE.tables()
 BOARDS = [BENCHMARKS.get(name).table for name in SUITE.benchmarks]
-PLOTS = [
-    "comparison",
-    "drift",
-    "consistency_motion",
-    "cost_quality",
-    "levels",
-    "reflection",
-    "foresight",
-    *BENCHMARKS.get(EXPERIMENT.main).plots(SUITE.benchmarks[EXPERIMENT.main]),
-]
+PLOTS = SUITE.figures()
 PLOTS_OF_LENGTH = ["lengths"] * bool(EXPERIMENT.lengths())
 OUT = f"{CONFIG.results}/{EXPERIMENT.name}"
 MEASURED = [
@@ -100,6 +91,11 @@ PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
 def one_gpu(wildcards):
     """A GPU of this machine, where it has one, or of the node that jobs are sent to."""
     return int(CUDA or workflow.non_local_exec)
+
+
+def alone(wildcards):
+    """Every core of this machine, so that no other job runs beside; on a cluster the profile asks for a whole node."""
+    return workflow.cores if workflow.local_exec else 1
 
 
 def model_of(base):

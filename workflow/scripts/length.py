@@ -2,7 +2,7 @@
 
 from start import start
 
-start(snakemake)
+start(snakemake, threads=1)  # as the jobs that make videos compute, though no other job runs beside
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 """What a user gets wrong in a config is one sentence that names the key and the nearest known one."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 from eval.parsing import parse
 from miga.experiment.check import check
 from miga.experiment.experiment import choose_suite, load_experiment
-from miga.experiment.suite import Config, Entry, schemas
+from miga.experiment.suite import RESERVED, Config, Entry, schemas
 
 ROOT = Path(__file__).parents[3]
 SUITES = sorted(path.stem for path in (ROOT / "config/suites").glob("*.yaml"))
@@ -55,6 +56,11 @@ def test_stories_are_for_methods_that_take_several_prompts():
         check(told.model_copy(update=dict(entries=entries)))
 
 
+def test_reserved_names_are_those_of_the_rules():
+    files = [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
+    assert {rule for file in files for rule in re.findall(r"^rule (\w+):", file.read_text(), re.M)} == RESERVED
+
+
 def test_a_suite_with_its_files(root):
     experiment = load_experiment("mine", root)
     assert list(experiment.entries) == ["a", "b"]
@@ -67,6 +73,21 @@ def test_a_suite_with_its_files(root):
 @pytest.mark.parametrize(
     ("file", "changes", "sentence"),
     [
+        (
+            "methods/some",
+            {"ablations": {"x": {"of": "miga", "title": "X", "table": "cost", "rows": {"b": "1"}}}},
+            "ablation 'x': table 'cost' is the suite's own: choose another name",
+        ),
+        (
+            "methods/some",
+            {"ablations": {"x": {"of": "miga", "title": "X", "table": "drift", "rows": {"b": "1"}}}},
+            "ablation 'x': table 'drift' is its plot: choose another name",
+        ),
+        (
+            "methods/some",
+            {"ablations": {n: {"of": "miga", "title": "X", "table": "x", "rows": {"b": "1"}} for n in "xy"}},
+            "ablation 'y': table 'x' is that of the ablation 'x': choose another name",
+        ),
         ("suites/mine", {"sedes": [1]}, "mine.yaml: unknown key 'sedes'; did you mean 'seeds'?"),
         ("suites/mine", {"encoder": {"crv": 3}}, "unknown key 'encoder.crv'; did you mean 'crf'?"),
         ("suites/mine", {"encoder": {"crf": 99}}, "encoder.crf: input should be less than or equal to 51 (given: 99)"),
