@@ -121,7 +121,8 @@ def write(found: pd.DataFrame, folder: str | Path, name: str = "faults") -> list
         lines.append(f"| {card(metric).label} | {' | '.join(cells.get(fault, '–') for fault in faults)} |")
     lines += [
         "",
-        "Share of videos that score worse with the fault / mean harm in deviations [95 % interval over videos].",
+        "Share of videos that score worse with the fault / mean harm in deviations [95 % interval over videos]; "
+        f"{found['n'].min()} to {found['n'].max()} videos.",
     ]
     lines += [
         "",

@@ -215,3 +215,13 @@ def test_editors_find_the_schema():
     for path in [ROOT / "config/config.yaml", *ROOT.glob("config/suites/*.yaml"), *ROOT.glob("config/methods/*.yaml")]:
         schema = path.parent / path.read_text().split("$schema=")[1].split()[0]
         json.loads(schema.read_text())
+
+
+def test_two_benchmarks_with_the_same_prompts_score_the_same_videos(root):
+    alone = load_experiment("mine", root)
+    both = {"sprites": {"prompts": "prompts.yaml"}, "vbench-long": {"prompts": "prompts.yaml", "backbones": "sprites"}}
+    change(root / "config/suites/mine.yaml", benchmarks=both)
+    experiment = load_experiment("mine", root)
+    assert experiment.benchmarks_of("a") == ["sprites", "vbench-long"]
+    assert experiment.shards_of("a") == alone.shards_of("a") and experiment.videos_of("a") == alone.videos_of("a")
+    assert experiment.prompts_of("a", "vbench-long").keys() == alone.prompts_of("a", "sprites").keys()
