@@ -72,7 +72,7 @@ def of_snakemake(words: list[str], full: bool) -> None:
 
 
 def of_make(words: list[str], full: bool) -> None:
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
     assert words[0] in targets, f"no target {words[0]} in the Makefile"
 
 

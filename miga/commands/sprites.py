@@ -79,7 +79,11 @@ def faults(out: Path, scenes: int = 24, frames: int = 48, strength: float = 1.0)
         frames: Of each video, at least 32.
         strength: Of the faults, 0 to 1.
     """
-    from miga.sprites.faults import make
+    from eval import plots, sensitivity
+    from eval.files import writable
+    from miga.sprites.faults import matrix
 
-    for path in make(out, scenes, frames, strength):
+    writable(out / "faults.csv")
+    found = matrix(scenes, frames, strength)
+    for path in [*sensitivity.write(found, out), *plots.faults(found, out / "faults")]:
         print(path)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
+from eval import sensitivity
 from eval.degrade import FAULTS, degrade
-from eval.files import writable
 from eval.vbench.faults import Clip, scores
 from miga.sprites import world
 from miga.sprites.lens import LENS
@@ -79,15 +79,11 @@ def _with_faults(
             yield Clip(fault, name, prompt, degrade(sound[number], fault, strength, seed + number, other), world.FPS)
 
 
-def make(folder: Path, count: int = SCENES, frames: int = FRAMES, strength: float = 1.0) -> list[Path]:
-    """Write the matrix and its heat map into a folder; `ValueError` for numbers that give none."""
+def matrix(count: int = SCENES, frames: int = FRAMES, strength: float = 1.0) -> pd.DataFrame:
+    """Which metric sees which fault, as `eval.sensitivity.matrix` has it; `ValueError` for numbers that give none."""
     if count < 2 or frames < 2 * world.WINDOW or not 0 <= strength <= 1:
         raise ValueError(
             f"{count} scenes of {frames} frames at strength {strength:g}: give two scenes or more, "
             f"{2 * world.WINDOW} frames or more, and a strength of 0 to 1"
         )
-    from eval import plots, sensitivity
-
-    writable(folder / "faults.csv")
-    found = sensitivity.matrix(scores(clips(count, frames, strength), LENS.load(METRICS), METRICS))
-    return [*sensitivity.write(found, folder), *plots.faults(found, folder / "faults")]
+    return sensitivity.matrix(scores(clips(count, frames, strength), LENS.load(METRICS), METRICS))

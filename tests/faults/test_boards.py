@@ -9,6 +9,7 @@ import json
 import pytest
 
 from eval import leaderboard
+from eval.leaderboard import SCHEMA
 from miga.commands import main
 from tests.eval.conftest import MAIN, made_up_facts, made_up_scores
 
@@ -78,11 +79,14 @@ def test_a_spreadsheets_cell_is_named_with_its_line(tmp_path, capsys, text, colu
 FILES = {
     "semicolons": (lambda text: text.replace(",", ";"), "separated by ';'"),
     "tabs": (lambda text: text.replace(",", "\t"), r"separated by '\t'"),
-    "a cell more": (lambda text: text.replace("\n", ",\n").replace(",\n", "\n", 1), "line 2: 24 cells under 23"),
-    "a cell less": (lambda text: text.rsplit(",", 1)[0], "22 cells under 23 columns"),
+    "a cell more": (
+        lambda text: text.replace("\n", ",\n").replace(",\n", "\n", 1),
+        f"line 2: {len(SCHEMA) + 1} cells under {len(SCHEMA)}",
+    ),
+    "a cell less": (lambda text: text.rsplit(",", 1)[0], f"{len(SCHEMA) - 1} cells under {len(SCHEMA)} columns"),
     "an open quote": (lambda text: text + '"', "not a CSV file"),
     "a column twice": (lambda text: text.replace("suite,base", "suite,suite", 1), "column suite is there twice"),
-    "empty rows below": (lambda text: text + "," * 22 + "\n", "suite is empty"),
+    "empty rows below": (lambda text: text + "," * (len(SCHEMA) - 1) + "\n", "suite is empty"),
     "no head": (lambda text: text.split("\n", 1)[1], "there twice"),
     "another head": (lambda text: text.replace("suite,base", "Suite,base", 1), "is missing"),
     "nothing": (lambda text: "", "is missing"),

@@ -64,7 +64,7 @@ def test_a_prompt_that_fits_is_not_talked_about(tmp_path, capsys):
 def test_counts_survive_the_file_of_encoded_prompts(tmp_path):
     texts = dict(zip("ab", models.load("sprites-unet").encode([LONG, "a red circle"]), strict=True))
     texts_file.save(tmp_path / "t.safetensors", texts)
-    found = texts_file.load(tmp_path / "t.safetensors", "ab")
+    found = texts_file.load([tmp_path / "t.safetensors"], "ab")
     assert {id: text.tokens for id, text in found.items()} == {id: text.tokens for id, text in texts.items()}
     assert found["a"].cut and not found["b"].cut
 

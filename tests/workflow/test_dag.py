@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eval.report import FIGURES
 from miga.experiment.check import check
 from miga.experiment.experiment import load_experiment
 from tests.workflow.forked import Snakemake
@@ -136,9 +135,10 @@ def test_an_unknown_metric_is_found_before_the_dag(tmp_path):
 
 
 def test_snakemakes_own_report_is_built_with_captions(tmp_path, snakemake):
+    suite = load_experiment("sprites", ROOT).suite
     made = {
-        "tables": (("vbench", "cost", "differences", "narrlv", "ablation", "speed"), ("csv", "md", "tex", "json")),
-        "plots": (("ablation", *FIGURES), ("svg", "png")),
+        "tables": (("ablation", *suite.tables()), ("csv", "md", "tex", "json")),
+        "plots": (("ablation", "lengths", "faults", *suite.figures()), ("svg", "png")),
         "leaderboard": (("vbench", "narrlv"), ("csv",)),
     }
     for folder, (names, kinds) in made.items():
