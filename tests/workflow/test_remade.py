@@ -67,7 +67,7 @@ def finished(done):
 @contextmanager
 def edited(tree: Path, *edits: tuple[str, str, str]):
     """The copy with texts of files replaced, each of which must be there; then as it was."""
-    before = {file: (tree / file).read_bytes() for file, _, _ in edits}
+    before = {file: ((tree / file).read_bytes(), (tree / file).stat().st_mtime) for file, _, _ in edits}
     try:
         for file, old, new in edits:
             text = (tree / file).read_text(encoding="latin-1")
@@ -75,8 +75,9 @@ def edited(tree: Path, *edits: tuple[str, str, str]):
             write(tree / file, text.replace(old, new, 1).encode("latin-1"))
         yield
     finally:
-        for file, content in before.items():
-            write(tree / file, content)
+        for file, (content, moment) in before.items():
+            (tree / file).write_bytes(content)
+            os.utime(tree / file, (moment, moment))
 
 
 def write(path: Path, content: bytes) -> None:
