@@ -172,10 +172,15 @@ def _unpaired(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _mixed(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:
+    # several benchmarks may score one metric, each by its own protocol, as long as entries share one
     for metric, part in scores.groupby("metric", sort=False):
-        for column in ("suite", "protocol", "version"):
-            if part[column].nunique() > 1:
-                yield Finding("error", "mixed scores", metric, f"several {column}s: {_some(part[column].unique())}")
+        alike = set.intersection(*part.groupby(["base", "entry"])["protocol"].agg(set))
+        several = {"suite": part["suite"].unique(), "protocol": () if alike else part["protocol"].unique()}
+        by_protocol = part.groupby("protocol", sort=False)["version"].unique()
+        several["version"] = next((versions for versions in by_protocol if len(versions) > 1), ())
+        for column, values in several.items():
+            if len(values) > 1:
+                yield Finding("error", "mixed scores", metric, f"several {column}s: {_some(values)}")
 
 
 def _frozen(scores: pd.DataFrame, facts: pd.DataFrame) -> Iterator[Finding]:

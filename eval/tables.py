@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -103,7 +103,7 @@ def comparison(
     one_protocol(scores)
     labels = labels_of(facts, scores["entry"]) | dict(words or {})
     entries = [entry for entry in (labels if entries is None else entries) if entry in labels]
-    controls, ports, sound, origins = _controls(facts), _ports(facts), _sound(facts), origins_of(facts)
+    marks, controls, sound, origins = _marks(facts), _controls(facts), _sound(facts), origins_of(facts)
     rows = []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
@@ -124,9 +124,8 @@ def comparison(
                 beaten = None if entry in controls else _beaten(estimates[entry], rivals, column)
                 cells[entry][column.name] = Cell(estimates[entry], entry == best, labels[beaten] if beaten else "")
         for entry in (entry for entry in entries if entry in parts or entry not in origins):
-            origin = origins.get(entry, "")
-            words = ("–" if origin else base, labels[entry])
-            rows.append(Row(base, entry, words, cells[entry], entry in controls, (base, entry) in ports, origin))
+            words = ("–" if entry in origins else base, labels[entry])
+            rows.append(Row(base, entry, words, cells[entry], *marks(base, entry)))
     return Table(name, title, ("Base", heading), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -144,8 +143,7 @@ def differences(
     """The reference entry minus each other one, paired on prompt and seed; bold where the interval excludes zero."""
     one_protocol(scores)
     entries = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
-    controls, ports, origins = _controls(facts), _ports(facts), origins_of(facts)
-    labels, rows = labels_of(facts, scores["entry"]), []
+    marks, labels, rows = _marks(facts), labels_of(facts, scores["entry"]), []
     for base in dict.fromkeys(scores["base"]):
         parts = dict(list(scores[scores["base"] == base].groupby("entry", sort=False)))
         if reference not in parts:
@@ -156,8 +154,7 @@ def differences(
             gaps = {c.name: difference(parts[reference], parts[entry], c.parts, resamples) for c in columns}
             label = f"{labels[reference]} − {labels[entry]}"
             cells = {column: Cell(gap, gap.certain) for column, gap in gaps.items()}
-            marks = entry in controls, (base, entry) in ports, origins.get(entry, "")
-            rows.append(Row(base, entry, (base, label), cells, *marks))
+            rows.append(Row(base, entry, (base, label), cells, *marks(base, entry)))
     return Table(name, title, ("Base", "Difference"), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -171,7 +168,7 @@ def cost(
 ) -> Table:
     """Model calls and seconds per frame (means over prompts), largest peak memory and streaming, from the sidecars."""
     entries = list(dict.fromkeys(facts["entry"])) if entries is None else list(entries)
-    controls, ports, origins = _controls(facts), _ports(facts), origins_of(facts)
+    marks, origins = _marks(facts), origins_of(facts)
     spent = pd.concat([
         facts.assign(metric=metric.name, value=pd.to_numeric(facts[fact]) / pd.to_numeric(facts["frames"]))
         for metric, fact in ((CALLS, "model_calls"), (SECONDS, "wall_seconds"))
@@ -188,11 +185,10 @@ def cost(
             counts = int(peak.notna().sum()), len(part), part["prompt_id"].nunique()
             cells[MEMORY.name] = Cell(Estimate(None if peak.isna().all() else float(peak.max()), None, None, *counts))
             first = part.iloc[0]
-            origin = origins.get(entry, "")
-            unsaid = "unknown" if origin else "–"
+            unsaid = "unknown" if entry in origins else "–"
             streams = unsaid if pd.isna(first["streaming"]) else "yes" if first["streaming"] else "no"
-            words = ("–" if origin else base, first["label"], streams)
-            rows.append(Row(base, entry, words, cells, entry in controls, (base, entry) in ports, origin))
+            words = ("–" if entry in origins else base, first["label"], streams)
+            rows.append(Row(base, entry, words, cells, *marks(base, entry)))
     return Table(name, title, ("Base", "Method", "Streaming"), COST, tuple(rows), tuple(notes))
 
 
@@ -208,13 +204,12 @@ def over_clips(
     """Entries x metrics as VBench-Long aggregates them: the mean over all clips of all videos, so that a long video
     counts more. The series are the values of the clips; clips are no independent draws, so there are no intervals."""
     one_protocol(scores)
-    controls, ports, labels = _controls(facts), _ports(facts), labels_of(facts, scores["entry"])
-    rows = []
+    marks, labels, rows = _marks(facts), labels_of(facts, scores["entry"]), []
     for base in dict.fromkeys(scores["base"]):
         for entry in (entry for entry in (labels if entries is None else entries) if entry in labels):
             part = scores[(scores["base"] == base) & (scores["entry"] == entry)]
             cells = {column.name: Cell(pooled(part, column.name)) for column in columns}
-            rows.append(Row(base, entry, (base, labels[entry]), cells, entry in controls, (base, entry) in ports))
+            rows.append(Row(base, entry, (base, labels[entry]), cells, *marks(base, entry)))
     return Table(name, title, ("Base", "Method"), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -228,7 +223,7 @@ def speed(
 ) -> Table:
     """Seconds of one video at each length that the suite measures; `measured` is of `records.read_lengths`."""
     entries = list(dict.fromkeys(measured["entry"])) if entries is None else list(entries)
-    controls, ports, labels = _controls(facts), _ports(facts), labels_of(facts, measured["entry"])
+    marks, labels = _marks(facts), labels_of(facts, measured["entry"])
     columns = [
         Metric(f"seconds_{frames}", f"{frames} frames", f"{frames} f.", "Wall time of one video, decoding included.",
                0, float("inf"), False, scale=1, unit="s", digits=1)
@@ -245,7 +240,7 @@ def speed(
             cells = {
                 key: Cell(Estimate(value, None, None, int(value is not None), 1, 1)) for key, value in seconds.items()
             }
-            rows.append(Row(base, entry, (base, labels[entry]), cells, entry in controls, (base, entry) in ports))
+            rows.append(Row(base, entry, (base, labels[entry]), cells, *marks(base, entry)))
     return Table(name, title, ("Base", "Method"), tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -308,6 +303,12 @@ def _ports(facts: pd.DataFrame) -> set[tuple[str, str]]:
     """(base, entry) where the method is this project's port to the base model."""
     ported = facts[facts["port"].eq(True)]
     return set(zip(ported["base"], ported["entry"], strict=True))
+
+
+def _marks(facts: pd.DataFrame) -> Callable[[str, str], tuple[bool, bool, str]]:
+    """(base, entry) -> whether it is a control, whether it is a port, and whose videos they are: what a row says."""
+    controls, ports, origins = _controls(facts), _ports(facts), origins_of(facts)
+    return lambda base, entry: (entry in controls, (base, entry) in ports, origins.get(entry, ""))
 
 
 def origins_of(facts: pd.DataFrame) -> dict[str, str]:

@@ -95,6 +95,11 @@ def test_unpaired_mixed_frozen_and_doubles(run):
     mixed = scores.copy()
     mixed.loc[mixed.index[0], "version"] = "9"
     assert found(mixed, facts, "mixed scores")[0].severity == "error"
+    twice = pd.concat([scores, scores.assign(protocol="another")])  # two benchmarks
+    assert not found(twice, facts, "mixed scores")
+    renamed = scores["protocol"].where(scores["entry"] != "miga", "another")
+    (finding, *_) = found(scores.assign(protocol=renamed), facts, "mixed scores")
+    assert finding.severity == "error" and "protocols" in finding.sentence
 
     native = scores[scores["entry"] == "shuffled"].assign(entry="native_length")
     still = scores.copy()
