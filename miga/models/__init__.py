@@ -92,28 +92,6 @@ def remedy_for(source: registry.Source) -> str:
     return source.remedy or f"miga models fetch {source.name}"
 
 
-def show(json: bool = False) -> None:
-    """Print the registered base models, what they can do, and whether their weights are here."""
-    specs = [registry.get(name) for name in registry.names()]
-    if json:
-        import json as encoder
-
-        rows = {spec.name: facts(spec) for spec in specs}
-        print(encoder.dumps(rows, indent=1, ensure_ascii=False))
-        return
-    row = "{:<20} {:<9} {:>6} {:<17} {:<14} {:<10} {:<62} {}".format
-    print(row("name", "size", "fps", "attention", "trained levels", "start image", "licence", "weights"))
-    for spec in specs:
-        can, options = spec.abilities, spec.options
-        state = "here" if is_present(spec) else f"missing: {remedy_for(spec)} ({spec.gigabytes:g} GB)"
-        attention = f"{can.attention}{', rotary' if can.rotary else ''}"
-        cells = f"{options.width}x{options.height}", options.fps, attention, TRAINED[can.trained], can.start_image
-        print(row(spec.name, *cells, spec.licence, state))
-
-
-TRAINED = dict(one="per clip", start="clip + clean", each="per frame")
-
-
 def facts(spec: registry.Spec) -> dict[str, Any]:
     """All that is known of a base model, as plain data."""
     from dataclasses import asdict, fields

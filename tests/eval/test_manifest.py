@@ -41,7 +41,7 @@ def finished(tmp_path_factory):
     leaderboard.write(
         leaderboard.build(table, facts, "2026-01-31", MAIN, resamples=100), folder / "leaderboard/vbench.csv"
     )
-    experiment = {"suite": {"reference": "static"}, "entries": dict.fromkeys(SETTINGS, {})}
+    experiment = {"suite": {"reference": "static"}, "entries": dict.fromkeys(SETTINGS)}
     experiment["ablations"] = {"one": {"table": "ablation", "rows": SETTINGS}}
     config = {"config": {"bootstrap": 100}, "experiment": experiment}
     found = manifest.build(folder, "snakemake --cores 2", {"eval": "0"}, config)
