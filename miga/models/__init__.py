@@ -17,17 +17,13 @@ def load(
 ) -> BaseModel:
     """A base model, ready to denoise.
 
-    Parameters
-    ----------
     name_or_directory: a registered name (`miga.models.registry`), or a diffusers-style directory. Under `_miga`, its
         `model_index.json` says which registered model it is run `like`, and with which other `options`.
     device: such as "cuda:1"; default: the GPU where there is one.
     dtype: precision of the denoiser: fp32, fp16, bf16 or fp64; default: the original's on a GPU, fp32 on a CPU.
     options: keys of the model's options, the class of which is that of its `registry.Spec.options`.
 
-    Raises
-    ------
-    ValueError: one sentence that names the unknown name or key, or the file that is missing or broken and the remedy.
+    `ValueError`: one sentence that names the unknown name or key, or the file that is missing or broken and the remedy.
     """
     from miga.models import weights
     from miga.models.pretrained import precision_of
