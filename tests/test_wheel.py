@@ -78,6 +78,13 @@ def test_it_knows_the_suites_and_itself(installed, tmp_path):
     assert out.split()[:3] == [str(installed), str(installed / "miga/experiment/home"), "sprites"]
 
 
+def test_videos_are_not_imported_into_the_package(installed, tmp_path):
+    suites = installed / "miga/experiment/home/config/suites"
+    before = sorted(suites.rglob("*"))
+    code, _, err = run(installed, tmp_path, "-m", "miga", "import", ".", "--suite", "sprites", "--as", "mine")
+    assert code == 2 and "which stays as it is: `miga init FOLDER`" in err and sorted(suites.rglob("*")) == before
+
+
 def test_a_suite_is_laid_down_and_planned(installed, tmp_path):
     assert run(installed, tmp_path, "-m", "miga", "init", "mine")[0] == 0
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == sorted(HOME_FILES)
