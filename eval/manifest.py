@@ -250,8 +250,9 @@ def _made_again(
     path: Path, table: pd.DataFrame, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, experiment: _Experiment
 ) -> tables.Table | None:
     """The table of this name, of this suite; None where it is of a package that is not here."""
-    name, suite = path.stem, experiment.suite
-    entries = list(experiment.entries or dict.fromkeys(table["entry"]))
+    name, suite, words = path.stem, experiment.suite, experiment.rows_of(path.stem)
+    # in the table's order, which decides ties
+    entries = list(dict.fromkeys([*table["entry"], *(words or experiment.entries)]))
     if name == "cost":
         return tables.cost(facts, entries, resamples=resamples)
     if name == "speed":
@@ -259,7 +260,7 @@ def _made_again(
     for benchmark, settings in experiment.benchmarks():
         if made := benchmark.tables(settings).get(name):
             return made(scores, facts, Sheet(entries=entries, resamples=resamples))
-    columns, words = [known for column in table.columns if (known := known_card(column))], experiment.rows_of(name)
+    columns = [known for column in table.columns if (known := known_card(column))]
     if not columns:
         return None
     for benchmark, settings in islice(experiment.benchmarks(), 1):  # tables of the suite are about its first
@@ -271,10 +272,8 @@ def _made_again(
         return tables.differences("", "", scores, facts, suite.reference, columns, entries, resamples=resamples)
     if words:
         scores, facts = (rows[rows["entry"].isin(words)] for rows in (scores, facts))
-        return tables.comparison(
-            "", "", scores, facts, columns, list(words), words, heading="Setting", resamples=resamples
-        )
-    return tables.comparison("", "", scores, facts, columns, entries, resamples=resamples)
+    heading = "Setting" if words else "Method"
+    return tables.comparison("", "", scores, facts, columns, entries, words, heading, resamples=resamples)
 
 
 def _in_one_only(found: pd.DataFrame, again: pd.DataFrame, what: str) -> str:
