@@ -17,6 +17,7 @@ from eval.vbench.lens import LENSES
 if TYPE_CHECKING:
     import pandas as pd
 
+    from eval.records import Sidecar
     from eval.tables import Table
     from eval.vbench.faults import Clip
     from eval.vbench.score import Backbones
@@ -80,21 +81,30 @@ class VBench(Benchmark):
     ) -> pd.DataFrame:
         from eval.vbench.score import shown, table_of
 
-        chosen = {id: measured(prompt, settings.metrics) for id, prompt in prompts.items()}
-        networks = LENSES.get(settings.backbones).load(settings.metrics)
-        return table_of(videos, lambda path, said: self.rows(path, networks, chosen[said.prompt_id], shown(said)))
+        networks = self.networks(settings)
 
-    def rows(self, path: Path, networks: Backbones, metrics: Sequence[str], prompt: str | None) -> list[dict[str, Any]]:
-        """Of one video."""
+        def rows_of(path: Path, said: Sidecar) -> list[dict[str, Any]]:
+            asked = prompts[said.prompt_id]
+            return self.rows(path, networks, measured(asked, settings.metrics), asked, shown(said))
+
+        return table_of(videos, rows_of)
+
+    def networks(self, settings: VBenchSettings) -> Backbones:
+        """Those that its metrics look through, and no others."""
+        return LENSES.get(settings.backbones).load(settings.metrics)
+
+    def rows(
+        self, path: Path, networks: Backbones, metrics: Sequence[str], asked: Prompt, shown: str | None
+    ) -> list[dict[str, Any]]:
+        """Of one video. shown: the prompt that all of it follows, None for a story."""
         from eval.vbench.score import score_video
 
-        return score_video(path, networks, metrics=metrics, prompt=prompt)
+        return score_video(path, networks, metrics=metrics, prompt=shown)
 
     def faults(self, videos: Sequence[Path], settings: VBenchSettings, strength: float) -> pd.DataFrame:
         from eval.vbench.faults import scores
 
-        networks = LENSES.get(settings.backbones).load(settings.metrics)
-        return scores(self.faulty(videos, strength), networks, settings.metrics)
+        return scores(self.faulty(videos, strength), self.networks(settings), settings.metrics)
 
     def faulty(self, videos: Sequence[Path], strength: float) -> Iterator[Clip]:
         """The videos with every fault that a file is enough for."""
@@ -164,8 +174,8 @@ class VBenchLongSettings(VBenchSettings):
 
 
 class VBenchLong(VBench):
-    """VBench-Long on custom videos: every dimension on clips of two seconds (`eval.vbench.long`), without a weight on
-    clip-to-clip consistency, which has columns of its own."""
+    """VBench-Long: every dimension on clips of two seconds, ten for prompts of those dimensions of VBench's suite that
+    want them (`eval.vbench.long`); without a weight on clip-to-clip consistency, which has columns of its own."""
 
     name = table = "vbench-long"
     settings = VBenchLongSettings
@@ -178,10 +188,13 @@ class VBenchLong(VBench):
         for name in settings.metrics:
             known(name, CUSTOM, f"dimension in the benchmark {self.name!r}:")
 
-    def rows(self, path: Path, networks: Backbones, metrics: Sequence[str], prompt: str | None) -> list[dict[str, Any]]:
-        from eval.vbench.long import score_video
+    def rows(
+        self, path: Path, networks: Backbones, metrics: Sequence[str], asked: Prompt, shown: str | None
+    ) -> list[dict[str, Any]]:
+        from eval.vbench.long import SECONDS, score_video, seconds
 
-        return score_video(path, networks, metrics=metrics)
+        clips = seconds(getattr(asked, "dimensions", None) or ()) or SECONDS
+        return score_video(path, networks, metrics=metrics, seconds=clips)
 
     def protocol(self, settings: VBenchLongSettings) -> str:
         return f"{super().protocol(settings)}-long"
@@ -218,6 +231,52 @@ class VBenchLong(VBench):
         return f"{sheet.title}: metrics of VBench-Long"
 
 
+class VBenchLongFused(VBenchLong):
+    """VBench-Long as its published commands have it: half of both consistencies is that between a video's clips, by
+    DINOv2 and DreamSim, in which VBench's own tables are."""
+
+    name = table = "vbench-long-fused"
+
+    def roots(self, settings: VBenchLongSettings) -> list[str]:
+        return [*super().roots(settings), "eval.vbench.between"]
+
+    def weights(self, settings: VBenchLongSettings) -> list[Path]:
+        from eval.vbench.weights import between, find
+
+        return super().weights(settings) + [path for path in map(find, between(settings.metrics)) if path]
+
+    def check(self, settings: VBenchLongSettings) -> None:
+        super().check(settings)
+        if settings.backbones != "vbench":
+            raise ValueError(
+                f"in the benchmark {self.name!r}: backbones {settings.backbones!r}: its tables hold for VBench's own "
+                "networks alone: remove the key, or take vbench-long"
+            )
+
+    def needs(self, settings: VBenchLongSettings, root: Path) -> Iterator[Need]:
+        from eval.vbench.weights import between, needs
+
+        yield from super().needs(settings, root)
+        yield from needs(between(settings.metrics))
+
+    def fetch(self, settings: VBenchLongSettings, root: Path, say: Callable[[str], None]) -> None:
+        from eval.vbench import weights
+
+        super().fetch(settings, root, say)
+        weights.fetch(weights.between(settings.metrics), say=say)
+
+    def networks(self, settings: VBenchLongSettings) -> Backbones:
+        from eval.vbench.between import fused
+
+        return fused(super().networks(settings), settings.metrics)
+
+    def protocol(self, settings: VBenchLongSettings) -> str:
+        return f"{super().protocol(settings)}-fused"
+
+    def title(self, sheet: Sheet) -> str:
+        return f"{super().title(sheet)}, fused"
+
+
 def measured(prompt: Prompt, metrics: Sequence[str]) -> list[str]:
     """Metrics of a prompt's videos: one that names dimensions of VBench is measured on no others of them.
 
@@ -227,4 +286,4 @@ def measured(prompt: Prompt, metrics: Sequence[str]) -> list[str]:
     return [metric for metric in metrics if own is None or metric in own or metric not in BY_PROMPT]
 
 
-BENCHMARK, LONG = VBench(), VBenchLong()
+BENCHMARK, LONG, FUSED = VBench(), VBenchLong(), VBenchLongFused()

@@ -57,12 +57,9 @@ class VBenchLens(Lens):
         return [path for path in map(find, of_metrics(metrics)) if path]
 
     def needs(self, metrics: Collection[str]) -> Iterator[Need]:
-        from eval.vbench.weights import inventory, of_metrics
+        from eval.vbench.weights import needs, of_metrics
 
-        wanted = of_metrics(metrics)
-        for file, path, words in inventory():
-            if file in wanted:
-                yield Need(Path(file.place).name, path is not None and "NOT" not in words, words)
+        return needs(of_metrics(metrics))
 
     def fetch(self, metrics: Collection[str], say: Callable[[str], None]) -> None:
         from eval.vbench import weights

@@ -60,6 +60,9 @@ def test_vbench_long_scores_clips_and_has_both_means(videos):
     benchmark.check(settings)
     scores = benchmark.score(videos, {"p": Prompt(id="p", prompt="a square")}, settings, None, None)
     assert set(scores["protocol"]) == {"sprites-long"} and scores["value"].notna().sum() == 2 * 4 + 2
+    asked = Prompt(id="p", prompt="a square", dimensions=["aesthetic_quality", *METRICS])  # clips of ten seconds
+    whole = benchmark.score(videos, {"p": asked}, settings, None, None)
+    assert whole["series"].str.len().max() == 1 < scores["series"].str.len().max()
     plain = score_videos(videos, LENS.load(METRICS), metrics={"p": METRICS})
     both = pd.concat([scores, plain])
     facts = collect(video.with_suffix(".json") for video in videos)

@@ -113,6 +113,7 @@ def test_missing_weights_are_all_named_with_their_addresses(tmp_path, monkeypatc
 
 def test_the_inventory_compares_with_what_is_published(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("HOME", str(tmp_path))
     for file in weights.FILES:
         (tmp_path / file.place).parent.mkdir()
         (tmp_path / file.place).write_bytes(b"x")
@@ -121,7 +122,7 @@ def test_the_inventory_compares_with_what_is_published(tmp_path, monkeypatch):
     assert found[weights.AMT.place][1].startswith(f"{here}, no published sha256")
     assert found[weights.CLIP.place][1].startswith(f"{here}, NOT the published file")
     missing = [place for place, (path, _) in found.items() if path is None]
-    assert missing == [file.place for file in weights.OFFICIAL]
+    assert missing == [file.place for file in (*weights.OFFICIAL, *weights.BETWEEN)]
 
 
 def test_a_fetched_file_is_compared_and_a_wrong_one_is_not_kept(tmp_path):
