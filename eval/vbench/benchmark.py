@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from eval.benchmark import Benchmark, Need, Prompt, Settings, Sheet
+from eval.benchmark import Benchmark, Need, Prompt, Settings, Shape, Sheet, Work
 from eval.metric import METRICS, Metric
 from eval.parsing import known
 from eval.vbench import CUSTOM, STANDARD, VBENCH
-from eval.vbench.lens import LENSES
+from eval.vbench.lens import LENSES, NONE, Network, transformer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 PER_FRAME = (*VBENCH, "imaging_quality", "aesthetic_quality", "sharpness")  # metrics with a number per frame over time
 
 CONSISTENCIES = ("subject_consistency", "background_consistency")
+BETWEEN = {  # clips, where VBench-Long is fused
+    "subject_consistency": Network("DINOv2 ViT-B/14", lambda *_: transformer(257)),
+    "background_consistency": Network("DreamSim", lambda *_: 3 * transformer(197)),
+}
 BY_PROMPT = (*VBENCH, "dynamic_degree")
 
 
@@ -61,6 +65,21 @@ class VBench(Benchmark):
 
     def gpu(self, settings: VBenchSettings) -> bool:
         return LENSES.get(settings.backbones).gpu
+
+    def work(self, settings: VBenchSettings, prompt: Prompt, video: Shape) -> list[Work]:
+        """Each network once, with all metrics that look through it."""
+        lens, asked = LENSES.get(settings.backbones), {}
+        for name in measured(prompt, settings.metrics):
+            asked.setdefault(lens.network(METRICS.get(name).part) or NONE, []).append(name)
+        frames = self.looked_at(prompt, video)
+        return [
+            Work(network.name, tuple(names), frames * network.gflop(video.height, video.width, video.fps) / 1000)
+            for network, names in asked.items()
+        ]
+
+    def looked_at(self, prompt: Prompt, video: Shape) -> int:
+        """Frames that the networks see of a video."""
+        return video.frames
 
     def check(self, settings: VBenchSettings) -> None:
         where = f"in the benchmark {self.name!r}:"
@@ -191,10 +210,19 @@ class VBenchLong(VBench):
     def rows(
         self, path: Path, networks: Backbones, metrics: Sequence[str], asked: Prompt, shown: str | None
     ) -> list[dict[str, Any]]:
-        from eval.vbench.long import SECONDS, score_video, seconds
+        from eval.vbench.long import score_video
 
-        clips = seconds(getattr(asked, "dimensions", None) or ()) or SECONDS
-        return score_video(path, networks, metrics=metrics, seconds=clips)
+        return score_video(path, networks, metrics=metrics, seconds=self._seconds(asked))
+
+    def looked_at(self, prompt: Prompt, video: Shape) -> int:
+        from eval.vbench.long import spans
+
+        return sum(end - start for start, end in spans(video.frames, video.fps, self._seconds(prompt)))
+
+    def _seconds(self, prompt: Prompt) -> int:
+        from eval.vbench.long import SECONDS, seconds
+
+        return seconds(getattr(prompt, "dimensions", None) or ()) or SECONDS
 
     def protocol(self, settings: VBenchLongSettings) -> str:
         return f"{super().protocol(settings)}-long"
@@ -264,6 +292,17 @@ class VBenchLongFused(VBenchLong):
 
         super().fetch(settings, root, say)
         weights.fetch(weights.between(settings.metrics), say=say)
+
+    def work(self, settings: VBenchLongSettings, prompt: Prompt, video: Shape) -> list[Work]:
+        from eval.vbench.long import spans
+
+        clips = len(spans(video.frames, video.fps, self._seconds(prompt)))
+        own = measured(prompt, settings.metrics)
+        return super().work(settings, prompt, video) + [
+            Work(network.name, (metric,), clips * network.gflop(video.height, video.width, video.fps) / 1000)
+            for metric, network in BETWEEN.items()
+            if metric in own
+        ]
 
     def networks(self, settings: VBenchLongSettings) -> Backbones:
         from eval.vbench.between import fused

@@ -157,6 +157,33 @@ def served(content: bytes):
         server.shutdown()
 
 
+@pytest.mark.parametrize(
+    "metrics, loaded",
+    [
+        (("repetition", "rerun", "sharpness"), set()),
+        (("temporal_flickering", "motion"), set()),
+        (("subject_consistency", "drift", "lag_mean"), {"dino_vitbase16_pretrain.pth"}),
+        (("background_consistency", "vqeval_loop"), {"ViT-B-32.pt"}),
+        (("aesthetic_quality",), {"ViT-L-14.pt", "sa_0_4_vit_l_14_linear.pth"}),
+    ],
+)
+def test_a_network_is_loaded_only_where_a_metric_asks_for_it(tmp_path, monkeypatch, metrics, loaded):
+    files = {weights.DINO: standin.dino(), weights.AMT: {"a": torch.ones(1)}}
+    files |= {weights.LINEAR: {"weight": torch.randn(1, 32), "bias": torch.zeros(1)}}
+    for file, state in files.items():
+        (tmp_path / file.place).parent.mkdir(parents=True)
+        torch.save(state, tmp_path / file.place)
+    for file in (weights.CLIP, weights.CLIP_L):
+        (tmp_path / file.place).parent.mkdir(exist_ok=True)
+        torch.jit.script(standin.Archive(standin.clip())).save(str(tmp_path / file.place))
+    read = []
+    monkeypatch.setattr(backbones, "checkpoint", lambda path: read.append(path.name) or networks.checkpoint(path))
+    loading = backbones.load(tmp_path, CPU, metrics=metrics)
+    video = write_video(tmp_path / "a.mp4", standin.panning(33, 32, 40))
+    rows = score_video(video, loading, metrics=metrics)
+    assert set(read) == loaded and all(row["value"] is not None for row in rows)
+
+
 class Config:
     """Stands for the training configuration in AMT's file."""
 
