@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from eval.source import tree
 from eval.vbench.lens import Lens, Network
+from miga.sprites import READING
 
 if TYPE_CHECKING:
     from eval.vbench.score import Backbones
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 READER = Path(__file__).parent / "weights" / "reader.safetensors"
 
 
-READING = "reading"  # the part of the pass that ground truth reads
 _READER = Network("the sprites reader", lambda *_: 0.0586)  # on frames of 64x64 pixels, whatever they were
 
 

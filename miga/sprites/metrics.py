@@ -15,8 +15,7 @@ from torch import Tensor
 
 from eval.metric import Metric, NotDefined
 from eval.vbench.metrics import Measured, Observation
-from miga.sprites import truth, world
-from miga.sprites.lens import READING
+from miga.sprites import READING, truth, world
 from miga.sprites.reader import HEADS, Reader, Reading
 
 SUBJECTS = "subjects"
