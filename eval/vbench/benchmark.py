@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eval.tables import Table
     from eval.vbench.faults import Clip
     from eval.vbench.score import Backbones
+    from eval.video import Frames
 
 PER_FRAME = (*VBENCH, "imaging_quality", "aesthetic_quality", "sharpness")  # metrics with a number per frame over time
 
@@ -78,17 +79,32 @@ class VBench(Benchmark):
     def score(
         self, videos: Sequence[Path], prompts: Mapping[str, Prompt], settings: VBenchSettings, folder: Path, cache: Path
     ) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.concat(self.score_each(videos, prompts, settings, folder, cache), ignore_index=True)
+
+    def score_each(
+        self, videos: Sequence[Path], prompts: Mapping[str, Prompt], settings: VBenchSettings, folder: Path, cache: Path
+    ) -> Iterator[pd.DataFrame]:
+        """While the networks look at a video, the next one is decoded."""
+        from eval.records import read_beside
         from eval.vbench.score import shown, table_of
+        from eval.video import ahead
 
         chosen = {id: measured(prompt, settings.metrics) for id, prompt in prompts.items()}
         networks = LENSES.get(settings.backbones).load(settings.metrics)
-        return table_of(videos, lambda path, said: self.rows(path, networks, chosen[said.prompt_id], shown(said)))
+        for path, frames in ahead(videos):
+            said = read_beside(path)
+            found = self.rows(path, networks, chosen[said.prompt_id], shown(said), frames)
+            yield table_of([(said, found)])
 
-    def rows(self, path: Path, networks: Backbones, metrics: Sequence[str], prompt: str | None) -> list[dict[str, Any]]:
+    def rows(
+        self, path: Path, networks: Backbones, metrics: Sequence[str], prompt: str | None, frames: Iterator[Frames]
+    ) -> list[dict[str, Any]]:
         """Of one video."""
         from eval.vbench.score import score_video
 
-        return score_video(path, networks, metrics=metrics, prompt=prompt)
+        return score_video(path, networks, metrics=metrics, prompt=prompt, frames=frames)
 
     def faults(self, videos: Sequence[Path], settings: VBenchSettings, strength: float) -> pd.DataFrame:
         from eval.vbench.faults import scores
@@ -178,10 +194,12 @@ class VBenchLong(VBench):
         for name in settings.metrics:
             known(name, CUSTOM, f"dimension in the benchmark {self.name!r}:")
 
-    def rows(self, path: Path, networks: Backbones, metrics: Sequence[str], prompt: str | None) -> list[dict[str, Any]]:
+    def rows(
+        self, path: Path, networks: Backbones, metrics: Sequence[str], prompt: str | None, frames: Iterator[Frames]
+    ) -> list[dict[str, Any]]:
         from eval.vbench.long import score_video
 
-        return score_video(path, networks, metrics=metrics)
+        return score_video(path, networks, metrics=metrics, frames=frames)
 
     def protocol(self, settings: VBenchLongSettings) -> str:
         return f"{super().protocol(settings)}-long"

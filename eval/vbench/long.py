@@ -85,11 +85,16 @@ def clips(
 
 
 def score_video(
-    path: str | Path, backbones: Backbones, chunk: int = 16, metrics: Collection[str] = VBENCH
+    path: str | Path,
+    backbones: Backbones,
+    chunk: int = 16,
+    metrics: Collection[str] = VBENCH,
+    frames: Iterable[video.Frames] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of VBench's dimensions and of clip-to-clip consistency under the protocol "<protocol>-long".
 
     The series are the values of the clips. Memory depends on the frames of a clip, not on the length of the video.
+    frames: as in `eval.vbench.score.score_video`.
     """
     long = replace(backbones, protocol=f"{backbones.protocol}-long")
     try:
@@ -98,17 +103,17 @@ def score_video(
         if length < 4:
             raise video.VideoError("less than 2 frames per second: the clips are too short to score")
         parts = parts_of(metrics)
-        seen, frames = [], 0
-        for start, clip in clips(video.chunks(path, chunk), length):
+        seen, count = [], 0
+        for start, clip in clips(frames or video.chunks(path, chunk), length):
             seen.append(observe(clip.split(chunk), long, parts, window=length, fps=fps))
-            frames = start + len(clip)
+            count = start + len(clip)
     except video.VideoError as error:
         return [row(metric, long, 0, reason=str(error)) for metric in metrics]
-    rows = [_in_clip(metric, long, seen, frames) for metric in metrics]
+    rows = [_in_clip(metric, long, seen, count) for metric in metrics]
     for part in ("subject", "background"):
         if part in parts:
             first = torch.stack([clip[part][0] for clip in seen])
-            rows.append(_clip_to_clip(f"{part}_consistency", long, first, frames))
+            rows.append(_clip_to_clip(f"{part}_consistency", long, first, count))
     return rows
 
 

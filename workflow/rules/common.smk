@@ -103,10 +103,17 @@ def model_of(base):
     return SUITE.bases[base].model_dump(include={"model", "params"})
 
 
+@cache
 def prompts_of(entry, benchmark):
     """Prompts of an entry's videos of a benchmark, as plain data by id."""
     found = EXPERIMENT.prompts_of(entry, benchmark)
     return {id: prompt.model_dump() for id, prompt in found.items()}
+
+
+def scored(wildcards):
+    """Those of a shard, which may have videos of other benchmarks too."""
+    found = prompts_of(wildcards.entry, wildcards.benchmark)
+    return {id: found[id] for id, _, _ in videos_of(wildcards) if id in found}
 
 
 def named(*entries):
@@ -185,13 +192,15 @@ def manifests_of(*entries, bases=None):
 
 
 def scores_of(*entries, benchmarks=tuple(SUITE.benchmarks)):
-    """Scores of entries by all the benchmarks that they take part in, or by these only."""
+    """Scores of entries, shard by shard, by all the benchmarks that they take part in, or by these only."""
     return [
-        f"{OUT}/{base}/{entry}/{benchmark}.parquet"
+        f"{OUT}/{base}/{entry}/{benchmark}/{shard}.parquet"
         for entry in entries
         for benchmark in EXPERIMENT.benchmarks_of(entry)
         if benchmark in benchmarks
         for base in EXPERIMENT.bases_of(entry)
+        for shard, videos in shards_of(base, entry).items()
+        if not prompts_of(entry, benchmark).keys().isdisjoint(id for id, _, _ in videos)
     ]
 
 
