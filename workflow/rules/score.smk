@@ -37,7 +37,7 @@ rule score:
 
 rule scores:
     input:
-        scores_of(*EVERY_ROW),
+        lambda wildcards: scores_of(*EVERY_ROW, prompts=enough()),
     output:
         f"{OUT}/scores.parquet",
     log:
