@@ -80,6 +80,26 @@ class Need:
     words: str
 
 
+@dataclass(frozen=True)
+class Work:
+    """What scoring a video costs in one place. by: the network or judge. amount: per video, in `unit`."""
+
+    by: str
+    metrics: tuple[str, ...]
+    amount: float
+    unit: str = "TFLOP"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a video costs depends on; sizes in pixels."""
+
+    frames: int
+    height: int
+    width: int
+    fps: float
+
+
 class Benchmark:
     """A benchmark; what differs from these defaults is overridden.
 
@@ -122,6 +142,10 @@ class Benchmark:
     def gpu(self, settings: Settings) -> bool:
         """Whether scoring takes a GPU where there is one."""
         return False
+
+    def work(self, settings: Settings, prompt: Prompt, video: Shape) -> list[Work]:
+        """What scoring one video of a prompt costs, for `miga plan`; empty: next to nothing, or nobody knows."""
+        return []
 
     # --- before anything runs ---
 

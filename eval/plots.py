@@ -29,7 +29,7 @@ from scipy import stats
 from eval.files import replacing
 from eval.metric import METRICS, Metric, card
 from eval.records import labels_of, told
-from eval.statistics import CONFIDENCE, SEED, estimate, kaplan_meier
+from eval.statistics import CONFIDENCE, SEED, Estimate, estimate, kaplan_meier
 from eval.tables import SECONDS, Table, cost
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -105,26 +105,7 @@ def drift(
     columns: Sequence[Metric] = (),
 ) -> list[Path]:
     """Similarity to the first window against time, mean over videos with the band of the mean over prompts."""
-    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
-    with _figure(path, 1, len(bases), width=4.2 * len(bases) + 1.3, height=3.0, share_y=True) as (figure, axes):
-        for base, axis in zip(bases, axes[0], strict=True):
-            rates = facts.loc[facts["base"] == base, "fps"].unique()
-            fps = rates[0] if len(rates) == 1 else None
-            for entry, look in drawn.items():
-                curves = _series(scores, base, entry, "drift")
-                if curves is None:
-                    continue
-                time = np.arange(curves.shape[1]) / (fps or 1)
-                axis.plot(time, curves.mean(0), color=look.colour, dashes=look.dashes, label=look.label)
-                if len(curves) > 1 and not look.control:
-                    low, high = _band(curves)
-                    axis.fill_between(time, low, high, color=look.colour, alpha=0.13, linewidth=0)
-            axis.set_xlabel("time (s)" if fps else "frame")
-            axis.set_title(base)
-        axes[0][0].set_ylabel("similarity to the first window")
-        _legend(axes[0])
-        figure.subplots_adjust(wspace=0.08)
-    return _written(path)
+    return _against_time(scores, facts, path, entries, "drift", _by_prompt, "similarity to the first window")
 
 
 def survival(
@@ -166,7 +147,10 @@ def lags(
 
 
 def _against_time(scores, facts, path, entries, metric, curve, ylabel, doubling: bool = False) -> list[Path]:
-    """A panel per base model, a curve per entry, made of its rows of one metric."""
+    """A panel per base model, a curve per entry, made of its rows of one metric.
+
+    curve: those rows -> a line, or one per prompt, whose mean is drawn with its band.
+    """
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
     with _figure(path, 1, len(bases), width=4.2 * len(bases) + 1.3, height=3.0, share_y=True) as (figure, axes):
         for base, axis in zip(bases, axes[0], strict=True):
@@ -175,10 +159,15 @@ def _against_time(scores, facts, path, entries, metric, curve, ylabel, doubling:
             for entry, look in drawn.items():
                 own = (scores["base"] == base) & (scores["entry"] == entry) & (scores["metric"] == metric)
                 part = scores[own & scores["value"].notna()]
-                if len(part):
-                    found = curve(part)
-                    time = 2 ** np.arange(len(found)) if doubling else np.arange(len(found)) / (fps or 1)
-                    axis.plot(time, found, color=look.colour, dashes=look.dashes, label=look.label)
+                if part.empty:
+                    continue
+                lines = np.atleast_2d(curve(part))
+                steps = np.arange(lines.shape[1])
+                time = 2**steps if doubling else steps / (fps or 1)
+                axis.plot(time, lines.mean(0), color=look.colour, dashes=look.dashes, label=look.label)
+                if len(lines) > 1 and not look.control:
+                    low, high = _band(lines)
+                    axis.fill_between(time, low, high, color=look.colour, alpha=0.13, linewidth=0)
             if doubling:
                 axis.set_xscale("log", base=2)
             axis.set_xlabel("frames apart" if doubling else "time (s)" if fps else "frame")
@@ -226,7 +215,11 @@ def consistency_motion(
     columns: Sequence[Metric] = (),
 ) -> list[Path]:
     """Quality against motion: a frozen video stands in the upper left corner."""
-    return _scatter(scores, facts, path, entries, METRICS.get("motion"), _quality(columns))
+    motion = METRICS.get("motion")
+    words = f"{motion.label} ({motion.unit} of the short side per frame)"
+    return _scatter(
+        scores, facts, path, entries, columns, words, lambda *place: _found(scores, *place, motion), motion.scale
+    )
 
 
 def cost_quality(
@@ -237,25 +230,13 @@ def cost_quality(
     columns: Sequence[Metric] = (),
 ) -> list[Path]:
     """Quality against seconds per frame (logarithmic)."""
-    quality = _quality(columns)
-    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
-    spent = {(row.base, row.entry): row.cells[SECONDS.name].estimate.mean for row in cost(facts).rows}
-    with _figure(path, 1, len(bases), width=3.9 * len(bases) + 1.3, height=3.0) as (figure, axes):
-        for base, axis in zip(bases, axes[0], strict=True):
-            for entry, look in drawn.items():
-                found = _found(scores, base, entry, quality)
-                if found is not None and spent.get((base, entry)):
-                    _point(axis, [spent[base, entry]], [found.mean], look, quality, vertical=found, scale_x=1)
-            axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_major_formatter("{x:g}")
-            axis.xaxis.set_minor_formatter(NullFormatter())
-            axis.set_xlabel("seconds per frame")
-            axis.set_title(base)
-        axes[0][0].set_ylabel(f"{quality.label}{_unit(quality)}")
-        _legend(axes[0])
-        figure.subplots_adjust(wspace=0.25)
-    return _written(path)
+    spent = {(row.base, row.entry): row.cells[SECONDS.name].estimate for row in cost(facts).rows}
+
+    def seconds(base: str, entry: str) -> Estimate | None:
+        found = spent.get((base, entry))
+        return Estimate(found.mean, None, None, 0, 0, 0) if found and found.mean else None
+
+    return _scatter(scores, facts, path, entries, columns, "seconds per frame", seconds, log=True)
 
 
 def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall", "motion", "drift")) -> list[Path]:
@@ -286,6 +267,30 @@ def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall"
         if len(bases) > 1:
             _legend(axes[0])
         figure.subplots_adjust(wspace=0.3)
+    return _written(path)
+
+
+def against(tables: Sequence[Table], path: str | Path, across: str, up: Sequence[str]) -> list[Path]:
+    """The rows of several tables in one plane: a panel per metric of `up` over the column `across`, a look per table.
+
+    Above each panel stands the rank correlation over all different rows.
+    """
+    columns = {column.name: column for column in tables[0].columns}
+    different = {
+        row.entry: row for table in tables for row in table.rows if row.cells[across].estimate.mean is not None
+    }
+    with _figure(path, 1, len(up), width=2.7 * len(up) + 0.6, height=2.6) as (_, axes):
+        for axis, name in zip(axes[0], up, strict=True):
+            for i, table in enumerate(tables):
+                look = Look(table.name, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[0], False)
+                for row in (row for row in table.rows if row.entry in different):
+                    x, y = row.cells[across].estimate, row.cells[name].estimate
+                    _point(axis, [x.mean], [y.mean], look, columns[name], vertical=y, scale_x=columns[across].scale)
+            pairs = [[row.cells[c].estimate.mean for c in (across, name)] for row in different.values()]
+            rank = stats.spearmanr(pairs).statistic if len(pairs) > 2 else float("nan")
+            axis.set_title(f"{columns[name].label}{_unit(columns[name])}, ρ = {rank:.2f}")
+            axis.set_xlabel(f"{columns[across].label}{_unit(columns[across])}")
+        _legend(axes[0])
     return _written(path)
 
 
@@ -436,17 +441,24 @@ def _quality(columns: Sequence[Metric]) -> Metric:
     return next((column for column in columns if column.of), columns[0])
 
 
-def _scatter(scores, facts, path, entries, across: Metric, up: Metric) -> list[Path]:
+def _scatter(scores, facts, path, entries, columns, words, across, scale=1.0, log=False) -> list[Path]:
+    """Quality against what `across` finds of (base, entry): a panel per base model, a point per entry."""
+    quality = _quality(columns)
     drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
     with _figure(path, 1, len(bases), width=3.9 * len(bases) + 1.3, height=3.0) as (figure, axes):
         for base, axis in zip(bases, axes[0], strict=True):
             for entry, look in drawn.items():
-                x, y = _found(scores, base, entry, across), _found(scores, base, entry, up)
+                x, y = across(base, entry), _found(scores, base, entry, quality)
                 if x is not None and y is not None:
-                    _point(axis, [x.mean], [y.mean], look, up, horizontal=x, vertical=y, scale_x=across.scale)
-            axis.set_xlabel(f"{across.label} ({across.unit} of the short side per frame)")
+                    _point(axis, [x.mean], [y.mean], look, quality, horizontal=x, vertical=y, scale_x=scale)
+            if log:
+                axis.set_xscale("log")
+                axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.xaxis.set_major_formatter("{x:g}")
+                axis.xaxis.set_minor_formatter(NullFormatter())
+            axis.set_xlabel(words)
             axis.set_title(base)
-        axes[0][0].set_ylabel(f"{up.label}{_unit(up)}")
+        axes[0][0].set_ylabel(f"{quality.label}{_unit(quality)}")
         _legend(axes[0])
         figure.subplots_adjust(wspace=0.25)
     return _written(path)
@@ -495,12 +507,8 @@ def _point(axis: Axes, x, y, look: Look, column: Metric, horizontal=None, vertic
     )  # fmt: skip
 
 
-def _series(scores: pd.DataFrame, base: str, entry: str, metric: str) -> np.ndarray | None:
-    """(prompts, frames): the series of a metric, averaged over seeds, cut to the shortest video."""
-    rows = scores[(scores["base"] == base) & (scores["entry"] == entry) & (scores["metric"] == metric)]
-    rows = rows[rows["value"].notna()]
-    if rows.empty:
-        return None
+def _by_prompt(rows: pd.DataFrame) -> np.ndarray:
+    """(prompts, frames): the series of a metric's rows, averaged over seeds, cut to the shortest video."""
     length = rows["series"].map(len).min()
     return np.stack([np.mean([s[:length] for s in part], axis=0) for _, part in rows.groupby("prompt_id")["series"]])
 

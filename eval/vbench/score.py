@@ -70,19 +70,19 @@ def score_video(
     chunk: int = 16,
     metrics: Collection[str] = STANDARD,
     prompt: str | None = None,
-    frames: Iterable[video.Frames] | None = None,
+    decoded: Iterable[video.Frames] | None = None,
 ) -> list[dict[str, Any]]:
     """One row per metric: frames, metric, protocol, version, value, reason, series.
 
-    Networks that none of the metrics looks through are not run. prompt: for metrics that compare with it. frames: of
-    `path`, where somebody decodes them already (`video.ahead`).
+    Networks that none of the metrics looks through are not run. prompt: for metrics that compare with it. decoded: the
+    frames of `path`, where somebody decodes them already (`video.ahead`).
     `value` is None exactly where `reason` says why: an unreadable file, no video stream, too few frames for this
     metric, or features that are not finite. Memory depends on `chunk`, the frames decoded and embedded at a time, and
     on the frame size, not on the length.
     """
     try:
         about = {"window": window, "fps": video.facts(path).fps, "prompt": prompt}
-        seen = observe(frames or video.chunks(path, chunk), backbones, parts_of(metrics), **about)
+        seen = observe(decoded or video.chunks(path, chunk), backbones, parts_of(metrics), **about)
     except video.VideoError as error:
         return [row(metric, backbones, 0, reason=str(error)) for metric in metrics]
     return [_measured(metric, seen, backbones) for metric in metrics]

@@ -333,5 +333,5 @@ def test_a_value_that_a_faulty_control_beats_names_it(table):
 
 def test_a_metric_that_no_matrix_has_tried_ranks_nobody():
     assert not tables.may_rank(card("aesthetic_quality")) and tables.may_rank(card("repetition"))
-    assert tables.may_rank(card("R_cov"))  # of answers, not of single videos
+    assert not tables.may_rank(card("R_cov"))  # a judge's answers, on which no fault has been tried
     assert tables.misleads(OVERALL) and not tables.misleads(card("identity"))
