@@ -303,6 +303,30 @@ def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall"
     return _written(path)
 
 
+def against(tables: Sequence[Table], path: str | Path, across: str, up: Sequence[str]) -> list[Path]:
+    """The rows of several tables in one plane: a panel per metric of `up` over the column `across`, a look per table.
+
+    Above each panel stands the rank correlation over all different rows.
+    """
+    columns = {column.name: column for column in tables[0].columns}
+    different = {
+        row.entry: row for table in tables for row in table.rows if row.cells[across].estimate.mean is not None
+    }
+    with _figure(path, 1, len(up), width=2.7 * len(up) + 0.6, height=2.6) as (_, axes):
+        for axis, name in zip(axes[0], up, strict=True):
+            for i, table in enumerate(tables):
+                look = Look(table.name, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[0], False)
+                for row in (row for row in table.rows if row.entry in different):
+                    x, y = row.cells[across].estimate, row.cells[name].estimate
+                    _point(axis, [x.mean], [y.mean], look, columns[name], vertical=y, scale_x=columns[across].scale)
+            pairs = [[row.cells[c].estimate.mean for c in (across, name)] for row in different.values()]
+            rank = stats.spearmanr(pairs).statistic if len(pairs) > 2 else float("nan")
+            axis.set_title(f"{columns[name].label}{_unit(columns[name])}, ρ = {rank:.2f}")
+            axis.set_xlabel(f"{columns[across].label}{_unit(columns[across])}")
+        _legend(axes[0])
+    return _written(path)
+
+
 def reflection(
     scores: pd.DataFrame,
     facts: pd.DataFrame,
