@@ -21,6 +21,7 @@ COMMANDS = {
     "sprites train": ("miga.commands.sprites:train", "train the models that this project ships"),
     "sprites evaluate": ("miga.commands.sprites:evaluate", "measure a sprites model with the reader"),
     "sprites faults": ("miga.commands.sprites:faults", "make the matrix of which metric sees which fault"),
+    "tune": ("miga.commands.tune:tune", "measure which constants of MIGA suit a base model"),
     "suites": ("miga.commands.suites:suites", "list the suites: what each asks, costs and needs"),
     "doctor": ("miga.commands.doctor:doctor", "say what is installed, which suite would run and what is missing"),
     "plan": ("miga.experiment.plan:plan", "estimate what a suite costs before it starts"),
