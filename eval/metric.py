@@ -34,7 +34,8 @@ class Metric:
     formula: the observation of a whole video, in which `seen[part]` are the rows -> (value, series): the value of the
         video and the numbers per frame or pair that it is made of. `NotDefined` where there is none.
         A metric without a formula is computed by the benchmark that it belongs to, or is derived.
-    cost: what a video costs beyond being decoded; operations at 320x512 pixels.
+    cost: what a video costs, in words, where that is neither a network of the backbones (`eval.vbench.lens`) nor
+        next to nothing.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Metric:
     frames: int = 2  # fewest frames that it is defined for
     ranked: bool = True  # False: more is neither better nor worse
     of: tuple[str, ...] = ()  # a derived metric: the plain mean of the means of these
-    cost: str = "no network"
+    cost: str = ""
     part: str | Callable[[Any], Any] | None = None
     formula: Callable[[Any], tuple[float, list[float]]] | None = None
 

@@ -21,7 +21,7 @@ import pandas as pd
 import yaml
 
 from eval.files import write_text
-from eval.metric import ROUNDING, Metric, of_videos
+from eval.metric import ROUNDING, Metric, known_card
 from eval.records import labels_of
 from eval.sensitivity import verdicts
 from eval.statistics import RESAMPLES, Estimate, difference, estimate, pooled
@@ -333,8 +333,8 @@ def _sound(facts: pd.DataFrame) -> set[str]:
 
 
 def may_rank(column: Metric) -> bool:
-    """Whether a column ranks entries: nothing of single videos does that no matrix of faults has tried."""
-    measured = [part for part in column.parts if (part.rpartition(".")[0] or part) in of_videos()]
+    """Whether a column ranks entries: no registered metric does that no matrix of faults has tried."""
+    measured = [part for part in column.parts if known_card(part.rpartition(".")[0] or part)]
     return all(map(verdicts, measured))
 
 

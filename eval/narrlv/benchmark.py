@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from eval.benchmark import Benchmark, Need, Prompt, Settings, Sheet
+from eval.benchmark import Benchmark, Need, Prompt, Settings, Shape, Sheet, Work
 from eval.metric import Metric
 from eval.narrlv import JUDGES
 from eval.parsing import Strict, known
@@ -85,6 +85,15 @@ class NarrLV(Benchmark):
 
     def gpu(self, settings: Asked) -> bool:
         return getattr(JUDGES.get(settings.judge.kind), "gpu", False)
+
+    def work(self, settings: Asked, prompt: Prompt, video: Shape) -> list[Work]:
+        from eval.narrlv.metric import SCORES
+
+        try:
+            asked = self.items({prompt.id: prompt}, settings)[prompt.id].questions
+        except ValueError:  # not fetched yet
+            return []
+        return [Work(settings.judge.kind, SCORES, settings.votes * sum(map(len, asked.values())), "questions")]
 
     def check(self, settings: Asked) -> None:
         known(settings.judge.kind, JUDGES.names(), f"judge in the benchmark {self.name!r}:")

@@ -65,7 +65,8 @@ def write(
         for plot in plots
     ]
     found = found_in(tables)
-    shown = gallery(records.read(suite / "videos.parquet"), scores, entries)
+    videos = records.read(suite / "videos.parquet")
+    shown = gallery(videos, scores, entries)
     shown.sort(key=lambda video: video["label"] != findings.reference(found[1]))  # what a suite is about stands first
     quality, manifest = (_json(suite / f"{name}.json") for name in ("quality", "manifest"))
     page = (
@@ -87,7 +88,7 @@ def write(
             metrics=_shown_metrics(scores),
             gallery=shown,
             manifest=manifest,
-            summary=_summary(scores),
+            summary=_summary(scores, videos),
         )
     )
     write_text(path, page)
@@ -159,12 +160,15 @@ def _tabs(tables: Sequence[findings.Data], plots: Sequence[Mapping], videos: boo
 
 
 def gallery(videos: pd.DataFrame, scores: pd.DataFrame, entries: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """A record per video: where it is, what made it, and its scores; reasons in place of missing ones."""
+    """A record per video: where it is, what made it, and its scores by protocol and metric, None for a missing one."""
     order = list(dict.fromkeys(scores["entry"])) if entries is None else list(entries)
     videos = videos[videos["entry"].isin(order)].sort_values(list(records.PLACE))
     videos = videos.iloc[videos["entry"].map(order.index).argsort(kind="stable")]
     values = {
-        key: {row.metric: None if pd.isna(row.value) else row.value for row in rows.itertuples()}
+        key: {
+            protocol.partition("/")[0]: dict(zip(part["metric"], map(_plain, part["value"]), strict=True))
+            for protocol, part in rows.groupby("protocol", sort=False)
+        }
         for key, rows in scores.groupby(list(records.PLACE))
     }
     shown = []
@@ -204,11 +208,16 @@ def _shown(value: float | None, column: Mapping[str, Any], sign: bool = False) -
     return number(value, SimpleNamespace(**column), sign)
 
 
-def _summary(scores: pd.DataFrame) -> dict[str, int]:
+def _summary(scores: pd.DataFrame, videos: pd.DataFrame) -> dict[str, int]:
+    """How many of what; controls and the videos of others are no methods."""
     identity = ["base", "entry", "prompt_id", "seed"]
+    videos = videos[videos["entry"].isin(scores["entry"])]
+    given, controls = videos["origin"].notna(), videos["control"].eq(True)
+    apart = {"controls": videos.loc[controls, "entry"], "imported rows": videos.loc[given, "entry"]}
     return {
         "videos": len(scores[identity].drop_duplicates()),
-        "methods": scores["method"].nunique(),
+        "methods": videos.loc[~given & ~controls, "method"].nunique(),
+        **{name: entries.nunique() for name, entries in apart.items() if len(entries)},
         "base models": scores["base"].nunique(),
         "prompts": scores["prompt_id"].nunique(),
         "seeds": scores["seed"].nunique(),

@@ -61,7 +61,7 @@ def write(
         lines += ["", f"## {heading.strip('*')}", rest.rstrip()]
     write_text(docs / f"{name}.md", "\n".join(lines) + "\n")
     rows = pd.read_csv(suite / "leaderboard" / f"{board}.csv")[list(KEPT)]
-    write_text(docs / f"{name}.csv", rows.to_csv(index=False, float_format="%.6g"))
+    write_text(docs / f"{name}.csv", rows.to_csv(index=False, float_format="%.10g"))
     (docs / "pictures").mkdir(exist_ok=True)
     shutil.copyfile(suite / "plots/drift.png", docs / "pictures" / f"{name}-drift.png")
 

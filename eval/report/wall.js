@@ -75,18 +75,19 @@ function screen(video, name) {
 }
 
 function facts(video) {
-  const scores = data.metrics
-    .filter((metric) => metric.name in video.scores)
+  const scores = Object.entries(video.scores).map(([protocol, values]) => [protocol, data.metrics
+    .filter((metric) => metric.name in values)
     .map((metric) => {
-      const value = video.scores[metric.name];
+      const value = values[metric.name];
       return `${metric.short} ${value === null ? "–" : fixed(value * metric.scale, metric.digits)}`;
-    });
+    })]);
   const cost = [`${video.frames} frames`, `${video.fps} fps`];
   if (video.model_calls !== null) cost.push(`${video.model_calls} calls`);
   if (video.wall_seconds !== null) cost.push(`${fixed(video.wall_seconds, 1)} s`);
   if (video.version) cost.push(`version ${video.version}`);
   if (video.frames_sha256) cost.push(`frames ${video.frames_sha256.slice(0, 8)}`);
-  return [scores, cost].map((parts) => parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · "));
+  const joined = (parts) => parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · ");
+  return [scores.map(([protocol, parts]) => [protocol, joined(parts)]), joined(cost)];
 }
 
 function card(video) {
@@ -98,8 +99,8 @@ function card(video) {
   const sidecar = make("a", { href: video.sidecar, textContent: "all facts" });
   sidecar.setAttribute("aria-label", `All facts of this video: ${video.label}`);
   const [scores, cost] = facts(video);
-  const more = make("details", {}, make("summary", { textContent: "scores and cost" }),
-    make("p", { textContent: scores }), make("p", { textContent: `${cost} · ` }, sidecar));
+  const lines = scores.map(([protocol, text]) => make("p", {}, make("b", { textContent: protocol }), ` ${text}`));
+  const more = make("details", {}, make("summary", { textContent: "scores and cost" }), ...lines, make("p", { textContent: `${cost} · ` }, sidecar));
   return { box: make("article", { className: "video" }, element, name, more), element, video };
 }
 

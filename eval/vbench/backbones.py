@@ -22,7 +22,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import math
 import sys
 import types
 from collections.abc import Callable, Collection, Iterator
@@ -39,15 +38,24 @@ from eval.parsing import device_of
 from eval.vbench import STANDARD
 from eval.vbench.metrics import parts_of
 from eval.vbench.musiq import imaging_quality
-from eval.vbench.networks import Frames, Weights, blocks, checkpoint, in_batches, norm
+from eval.vbench.networks import Frames, blocks, checkpoint, in_batches, norm, quick_gelu
 from eval.vbench.raft import optical_flow
 from eval.vbench.score import PIXELS, Backbones
+from eval.vbench.vision import (
+    CLIP,
+    CLIP_NAMES,
+    DINO_NAMES,
+    IMAGENET,
+    cropped,
+    embedded,
+    named,
+    normalised,
+    positions_on,
+    resized,
+)
 from eval.vbench.weights import CLIP_L, LINEAR, MUSIQ, RAFT, digest, located
 from eval.video import VideoError
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-SIDE = 224  # pixels of the short side after resizing
 BATCH = 8  # frames at once through DINO and CLIP
 PAIRS = {"cuda": 4}  # pairs of frames at once through AMT; elsewhere 1: as fast on a CPU, in a third of the memory
 SMALLEST = 49  # pixels of each side that AMT needs: 64 after padding, of which its pyramid leaves one
@@ -70,21 +78,21 @@ def load(
     looks, versions, flow = {}, {}, None
     if "imaging" in parts:
         (path,) = located(weights, [MUSIQ])
-        looks["imaging"], versions["imaging"] = imaging_quality(path, device), _version(path)
+        looks["imaging"], versions["imaging"] = imaging_quality(path, device), version(path)
     if "aesthetic" in parts:
         paths = located(weights, [CLIP_L, LINEAR])
-        looks["aesthetic"], versions["aesthetic"] = aesthetic_quality(*paths, device), _version(*paths)
+        looks["aesthetic"], versions["aesthetic"] = aesthetic_quality(*paths, device), version(*paths)
     if "flow" in parts:
         (path,) = located(weights, [RAFT])
-        flow, versions["flow"] = optical_flow(path, device), _version(path)
-    # what looks at pixels alone, or through those, needs none of the first three
-    if not parts - versions.keys() - PIXELS:
+        flow, versions["flow"] = optical_flow(path, device), version(path)
+    # what looks at pixels alone, or through those above, needs none of the first three
+    if not {part for part in parts - versions.keys() - PIXELS if not callable(part)}:
         return Backbones("vbench", "-", None, None, None, device, looks, flow, versions)
     dino, clip, amt = located(weights)
     code = _package(package) if "interpolation" in parts else None
     return Backbones(
         protocol="vbench",
-        version=_version(dino, clip, amt),
+        version=version(dino, clip, amt),
         subject=subject_features(dino, device) if "subject" in parts else None,
         background=background_features(clip, device) if "background" in parts else None,
         interpolate=interpolator(amt, code, device) if code else None,
@@ -95,7 +103,8 @@ def load(
     )
 
 
-def _version(*paths: Path) -> str:
+def version(*paths: Path) -> str:
+    """Of networks, by the files that they are read from."""
     return hashlib.sha256("".join(map(digest, paths)).encode()).hexdigest()[:12]
 
 
@@ -104,14 +113,14 @@ def _version(*paths: Path) -> str:
 
 def subject_features(path: Path, device: torch.device) -> Callable[[Frames], Float[Tensor, "n 768"]]:
     """DINO's class token of whole frames: the short side resized to 224, no crop, the patch grid floored."""
-    vit = _named(checkpoint(path), _DINO_NAMES, path)
+    vit = named(checkpoint(path), DINO_NAMES, path)
     vit = {name: tensor.float().to(device) for name, tensor in vit.items()}
 
     @in_batches(BATCH)
     def features(frames: Frames) -> Tensor:
-        images = _normalised(_resized(frames, "bilinear"), *IMAGENET)
+        images = normalised(resized(frames, "bilinear"), *IMAGENET)
         grid = [side // vit["patch.weight"].shape[-1] for side in images.shape[2:]]
-        tokens = _embedded(vit, images, _dino_positions(vit["positions"], *grid))
+        tokens = embedded(vit, images, positions_on(vit["positions"], *grid))
         token = blocks(vit, tokens, heads=12, eps=1e-6, activation=F.gelu)
         return norm(vit, "final", token, 1e-6)
 
@@ -123,15 +132,15 @@ def background_features(path: Path, device: torch.device) -> Callable[[Frames], 
 
     That is what OpenAI's package computes on a CPU; on CUDA it computes in half precision, which differs by 1e-4.
     """
-    vit = _named(checkpoint(path), _CLIP_NAMES, path)
+    vit = named(checkpoint(path), CLIP_NAMES, path)
     vit = {name: _clip_rounded(name, tensor).to(device) for name, tensor in vit.items()}
     heads = vit["patch.weight"].shape[0] // 64
 
     @in_batches(BATCH)
     def features(frames: Frames) -> Tensor:
-        images = _normalised(_cropped(_resized(frames, "bicubic")), *CLIP)
-        tokens = norm(vit, "first", _embedded(vit, images, vit["positions"]), 1e-5)
-        token = blocks(vit, tokens, heads, eps=1e-5, activation=lambda x: x * torch.sigmoid(1.702 * x))
+        images = normalised(cropped(resized(frames, "bicubic")), *CLIP)
+        tokens = norm(vit, "first", embedded(vit, images, vit["positions"]), 1e-5)
+        token = blocks(vit, tokens, heads, eps=1e-5, activation=quick_gelu)
         return norm(vit, "final", token, 1e-5) @ vit["projection"]
 
     return features
@@ -150,83 +159,10 @@ def aesthetic_quality(clip: Path, linear: Path, device: torch.device) -> Callabl
     return score
 
 
-# The two transformers have the same blocks; these are their names for the same tensors.
-_BLOCK = {"norm1": "norm1", "norm2": "norm2", "qkv": "attn.qkv", "out": "attn.proj", "up": "mlp.fc1", "down": "mlp.fc2"}
-_DINO_NAMES = {
-    "patch": "patch_embed.proj", "class": "cls_token", "positions": "pos_embed", "final": "norm", "block": "blocks.{}",
-    **_BLOCK,
-}  # fmt: skip
-_CLIP_NAMES = {
-    "patch": "visual.conv1", "class": "visual.class_embedding", "positions": "visual.positional_embedding",
-    "first": "visual.ln_pre", "final": "visual.ln_post", "projection": "visual.proj",
-    "block": "visual.transformer.resblocks.{}", "norm1": "ln_1", "norm2": "ln_2", "qkv": "attn.in_proj_",
-    "out": "attn.out_proj", "up": "mlp.c_fc", "down": "mlp.c_proj",
-}  # fmt: skip
-
-
-def _named(checkpoint: Weights, names: dict[str, str], path: Path) -> Weights:
-    """The image transformer of a checkpoint under common names: "patch.weight", "3.qkv.bias", "positions", ..."""
-    whole = {ours: theirs for ours, theirs in names.items() if ours not in (*_BLOCK, "block")}
-    prefix = names["block"].split("{}")[0]
-    depth = len({key.removeprefix(prefix).split(".")[0] for key in checkpoint if key.startswith(prefix)})
-    for i in range(depth):
-        whole |= {f"{i}.{ours}": f"{names['block'].format(i)}.{names[ours]}" for ours in _BLOCK}
-    found: Weights = {}
-    for ours, theirs in whole.items():
-        if theirs in checkpoint:
-            found[ours] = checkpoint[theirs]
-        for part in ("weight", "bias"):
-            key = f"{theirs}{part}" if theirs.endswith("_") else f"{theirs}.{part}"
-            if key in checkpoint:
-                found[f"{ours}.{part}"] = checkpoint[key]
-        if not any(key.startswith(ours) for key in found):
-            raise ValueError(f"{path}: has no {theirs}: this is not the file that VBench uses")
-    return found
-
-
-def _embedded(vit: Weights, images: Float[Tensor, "n 3 h w"], positions: Tensor) -> Float[Tensor, "n tokens d"]:
-    patch = vit["patch.weight"].shape[-1]
-    patches = F.conv2d(images, vit["patch.weight"], vit.get("patch.bias"), stride=patch).flatten(2).transpose(1, 2)
-    return torch.cat([vit["class"].reshape(1, 1, -1).expand(len(images), -1, -1), patches], 1) + positions
-
-
-def _dino_positions(positions: Float[Tensor, "1 tokens d"], rows: int, columns: int) -> Float[Tensor, "1 grid d"]:
-    """DINO's positions on another grid: bicubic, by factors that are a tenth of a patch too large."""
-    side = math.isqrt(positions.shape[1] - 1)
-    if rows == columns == side:
-        return positions
-    patches = positions[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    factors = ((rows + 0.1) / side, (columns + 0.1) / side)
-    patches = F.interpolate(patches, scale_factor=factors, mode="bicubic")
-    return torch.cat([positions[:, :1], patches.flatten(2).transpose(1, 2)], 1)
-
-
 def _clip_rounded(name: str, tensor: Tensor) -> Tensor:
     """OpenAI's loader rounds convolutions, linear layers and the projection to half precision, and nothing else."""
     halved = {"patch", "projection", "qkv", "out", "up", "down"} & set(name.split("."))
     return tensor.half().float() if halved else tensor.float()
-
-
-# --- frames to images -------------------------------------------------------------------------------------------------
-
-
-def _resized(frames: Frames, mode: str) -> Float[Tensor, "n 3 h w"]:
-    """The short side becomes 224 pixels, in grey levels 0..255; no antialiasing and no clipping, as VBench resizes."""
-    images = frames.permute(0, 3, 1, 2).float()
-    height, width = images.shape[2:]
-    short = min(height, width)
-    size = [SIDE if side == short else int(SIDE * side / short) for side in (height, width)]
-    return images if size == [height, width] else F.interpolate(images, size=size, mode=mode, align_corners=False)
-
-
-def _cropped(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 224 224"]:
-    top, left = (round((side - SIDE) / 2) for side in images.shape[2:])
-    return images[..., top : top + SIDE, left : left + SIDE]
-
-
-def _normalised(images: Float[Tensor, "n 3 h w"], mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    mean, std = (torch.tensor(values, device=images.device).reshape(3, 1, 1) for values in (mean, std))
-    return (images / 255 - mean) / std
 
 
 # --- interpolation ----------------------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from eval.benchmark import Benchmark, Need, Prompt, Settings, Sheet
+from eval.benchmark import Benchmark, Need, Prompt, Settings, Shape, Sheet, Work
 from eval.metric import METRICS, Metric
 from eval.parsing import known
 from eval.vbench import CUSTOM, STANDARD, VBENCH
-from eval.vbench.lens import LENSES
+from eval.vbench.lens import LENSES, NONE, Network, transformer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,10 +20,15 @@ if TYPE_CHECKING:
     from eval.tables import Table
     from eval.vbench.faults import Clip
     from eval.vbench.score import Backbones
+    from eval.video import Frames
 
 PER_FRAME = (*VBENCH, "imaging_quality", "aesthetic_quality", "sharpness")  # metrics with a number per frame over time
 
 CONSISTENCIES = ("subject_consistency", "background_consistency")
+BETWEEN = {  # clips, where VBench-Long is fused
+    "subject_consistency": Network("DINOv2 ViT-B/14", lambda *_: transformer(257)),
+    "background_consistency": Network("DreamSim", lambda *_: 3 * transformer(197)),
+}
 BY_PROMPT = (*VBENCH, "dynamic_degree")
 
 
@@ -61,6 +66,21 @@ class VBench(Benchmark):
     def gpu(self, settings: VBenchSettings) -> bool:
         return LENSES.get(settings.backbones).gpu
 
+    def work(self, settings: VBenchSettings, prompt: Prompt, video: Shape) -> list[Work]:
+        """Each network once, with all metrics that look through it."""
+        lens, asked = LENSES.get(settings.backbones), {}
+        for name in measured(prompt, settings.metrics):
+            asked.setdefault(lens.network(METRICS.get(name).part) or NONE, []).append(name)
+        frames = self.looked_at(prompt, video)
+        return [
+            Work(network.name, tuple(names), frames * network.gflop(video.height, video.width, video.fps) / 1000)
+            for network, names in asked.items()
+        ]
+
+    def looked_at(self, prompt: Prompt, video: Shape) -> int:
+        """Frames that the networks see of a video."""
+        return video.frames
+
     def check(self, settings: VBenchSettings) -> None:
         where = f"in the benchmark {self.name!r}:"
         known(settings.backbones, LENSES.names(), f"backbones {where}")
@@ -78,23 +98,47 @@ class VBench(Benchmark):
     def score(
         self, videos: Sequence[Path], prompts: Mapping[str, Prompt], settings: VBenchSettings, folder: Path, cache: Path
     ) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.concat(self.score_each(videos, prompts, settings, folder, cache), ignore_index=True)
+
+    def score_each(
+        self, videos: Sequence[Path], prompts: Mapping[str, Prompt], settings: VBenchSettings, folder: Path, cache: Path
+    ) -> Iterator[pd.DataFrame]:
+        """While the networks look at a video, the next one is decoded."""
+        from eval.records import read_beside
         from eval.vbench.score import shown, table_of
+        from eval.video import ahead
 
-        chosen = {id: measured(prompt, settings.metrics) for id, prompt in prompts.items()}
-        networks = LENSES.get(settings.backbones).load(settings.metrics)
-        return table_of(videos, lambda path, said: self.rows(path, networks, chosen[said.prompt_id], shown(said)))
+        networks = self.networks(settings)
+        for path, frames in ahead(videos):
+            said = read_beside(path)
+            asked = prompts[said.prompt_id]
+            found = self.rows(path, networks, measured(asked, settings.metrics), asked, shown(said), frames)
+            yield table_of([(said, found)])
 
-    def rows(self, path: Path, networks: Backbones, metrics: Sequence[str], prompt: str | None) -> list[dict[str, Any]]:
-        """Of one video."""
+    def networks(self, settings: VBenchSettings) -> Backbones:
+        """Those that its metrics look through, and no others."""
+        return LENSES.get(settings.backbones).load(settings.metrics)
+
+    def rows(
+        self,
+        path: Path,
+        networks: Backbones,
+        metrics: Sequence[str],
+        asked: Prompt,
+        shown: str | None,
+        frames: Iterator[Frames],
+    ) -> list[dict[str, Any]]:
+        """Of one video. shown: the prompt that all of it follows, None for a story."""
         from eval.vbench.score import score_video
 
-        return score_video(path, networks, metrics=metrics, prompt=prompt)
+        return score_video(path, networks, metrics=metrics, prompt=shown, decoded=frames)
 
     def faults(self, videos: Sequence[Path], settings: VBenchSettings, strength: float) -> pd.DataFrame:
         from eval.vbench.faults import scores
 
-        networks = LENSES.get(settings.backbones).load(settings.metrics)
-        return scores(self.faulty(videos, strength), networks, settings.metrics)
+        return scores(self.faulty(videos, strength), self.networks(settings), settings.metrics)
 
     def faulty(self, videos: Sequence[Path], strength: float) -> Iterator[Clip]:
         """The videos with every fault that a file is enough for."""
@@ -164,8 +208,8 @@ class VBenchLongSettings(VBenchSettings):
 
 
 class VBenchLong(VBench):
-    """VBench-Long on custom videos: every dimension on clips of two seconds (`eval.vbench.long`), without a weight on
-    clip-to-clip consistency, which has columns of its own."""
+    """VBench-Long: every dimension on clips of two seconds, ten for prompts of those dimensions of VBench's suite that
+    want them (`eval.vbench.long`); without a weight on clip-to-clip consistency, which has columns of its own."""
 
     name = table = "vbench-long"
     settings = VBenchLongSettings
@@ -178,10 +222,28 @@ class VBenchLong(VBench):
         for name in settings.metrics:
             known(name, CUSTOM, f"dimension in the benchmark {self.name!r}:")
 
-    def rows(self, path: Path, networks: Backbones, metrics: Sequence[str], prompt: str | None) -> list[dict[str, Any]]:
+    def rows(
+        self,
+        path: Path,
+        networks: Backbones,
+        metrics: Sequence[str],
+        asked: Prompt,
+        shown: str | None,
+        frames: Iterator[Frames],
+    ) -> list[dict[str, Any]]:
         from eval.vbench.long import score_video
 
-        return score_video(path, networks, metrics=metrics)
+        return score_video(path, networks, metrics=metrics, seconds=self._seconds(asked), decoded=frames)
+
+    def looked_at(self, prompt: Prompt, video: Shape) -> int:
+        from eval.vbench.long import spans
+
+        return sum(end - start for start, end in spans(video.frames, video.fps, self._seconds(prompt)))
+
+    def _seconds(self, prompt: Prompt) -> int:
+        from eval.vbench.long import SECONDS, seconds
+
+        return seconds(getattr(prompt, "dimensions", None) or ()) or SECONDS
 
     def protocol(self, settings: VBenchLongSettings) -> str:
         return f"{super().protocol(settings)}-long"
@@ -218,6 +280,63 @@ class VBenchLong(VBench):
         return f"{sheet.title}: metrics of VBench-Long"
 
 
+class VBenchLongFused(VBenchLong):
+    """VBench-Long as its published commands have it: half of both consistencies is that between a video's clips, by
+    DINOv2 and DreamSim, in which VBench's own tables are."""
+
+    name = table = "vbench-long-fused"
+
+    def roots(self, settings: VBenchLongSettings) -> list[str]:
+        return [*super().roots(settings), "eval.vbench.between"]
+
+    def weights(self, settings: VBenchLongSettings) -> list[Path]:
+        from eval.vbench.weights import between, find
+
+        return super().weights(settings) + [path for path in map(find, between(settings.metrics)) if path]
+
+    def check(self, settings: VBenchLongSettings) -> None:
+        super().check(settings)
+        if settings.backbones != "vbench":
+            raise ValueError(
+                f"in the benchmark {self.name!r}: backbones {settings.backbones!r}: its tables hold for VBench's own "
+                "networks alone: remove the key, or take vbench-long"
+            )
+
+    def needs(self, settings: VBenchLongSettings, root: Path) -> Iterator[Need]:
+        from eval.vbench.weights import between, needs
+
+        yield from super().needs(settings, root)
+        yield from needs(between(settings.metrics))
+
+    def fetch(self, settings: VBenchLongSettings, root: Path, say: Callable[[str], None]) -> None:
+        from eval.vbench import weights
+
+        super().fetch(settings, root, say)
+        weights.fetch(weights.between(settings.metrics), say=say)
+
+    def work(self, settings: VBenchLongSettings, prompt: Prompt, video: Shape) -> list[Work]:
+        from eval.vbench.long import spans
+
+        clips = len(spans(video.frames, video.fps, self._seconds(prompt)))
+        own = measured(prompt, settings.metrics)
+        return super().work(settings, prompt, video) + [
+            Work(network.name, (metric,), clips * network.gflop(video.height, video.width, video.fps) / 1000)
+            for metric, network in BETWEEN.items()
+            if metric in own
+        ]
+
+    def networks(self, settings: VBenchLongSettings) -> Backbones:
+        from eval.vbench.between import fused
+
+        return fused(super().networks(settings), settings.metrics)
+
+    def protocol(self, settings: VBenchLongSettings) -> str:
+        return f"{super().protocol(settings)}-fused"
+
+    def title(self, sheet: Sheet) -> str:
+        return f"{super().title(sheet)}, fused"
+
+
 def measured(prompt: Prompt, metrics: Sequence[str]) -> list[str]:
     """Metrics of a prompt's videos: one that names dimensions of VBench is measured on no others of them.
 
@@ -227,4 +346,4 @@ def measured(prompt: Prompt, metrics: Sequence[str]) -> list[str]:
     return [metric for metric in metrics if own is None or metric in own or metric not in BY_PROMPT]
 
 
-BENCHMARK, LONG = VBench(), VBenchLong()
+BENCHMARK, LONG, FUSED = VBench(), VBenchLong(), VBenchLongFused()

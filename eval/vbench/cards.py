@@ -9,6 +9,7 @@ from eval.vbench import VBENCH, metrics
 from eval.vbench.metrics import consistency, of, smoothness
 
 _VBENCH = "Huang et al., VBench: Comprehensive Benchmark Suite for Video Generative Models, CVPR 2024"
+_COMPARED = "next to nothing beyond the consistency; where VBench-Long is fused, a network on a frame of each clip"
 
 _METRICS = (
     Metric(
@@ -64,19 +65,19 @@ _METRICS = (
     Metric(
         "imaging_quality", "Imaging quality", "I.Q.",
         "How good single frames look to MUSIQ: noise, blur, exposure.",
-        0, 1, True, source=_VBENCH, frames=1, cost="MUSIQ, 27 GFLOP per frame",
+        0, 1, True, source=_VBENCH, frames=1,
         **of("imaging", metrics.imaging_quality),
     ),
     Metric(
         "aesthetic_quality", "Aesthetic quality", "A.Q.",
         "How much people would like single frames, by a linear head on CLIP ViT-L/14.",
-        0, 1, True, source=_VBENCH, frames=1, cost="CLIP ViT-L/14, 162 GFLOP per frame",
+        0, 1, True, source=_VBENCH, frames=1,
         **of("aesthetic", metrics.aesthetic_quality),
     ),
     Metric(
         "dynamic_degree", "Dynamic degree", "D.D.",
         "Share of videos in which the optical flow of enough pairs of frames is large.",
-        0, 1, True, source=_VBENCH, frames=1, ranked=False, cost="RAFT, 389 GFLOP per pair of sampled frames",
+        0, 1, True, source=_VBENCH, frames=1, ranked=False,
         part="flow", formula=metrics.dynamic_degree,
     ),
     Metric(
@@ -94,12 +95,12 @@ _METRICS = (
     Metric(
         "subject_consistency_clip_to_clip", "Subject, clip to clip", "S.C. c2c",
         "Subject consistency of the first frames of a video's clips, as if they were neighbours.",
-        0, 1, True, source="Zheng et al., VBench-Long", ranked=False,
+        0, 1, True, source="Zheng et al., VBench-Long", ranked=False, cost=_COMPARED,
     ),
     Metric(
         "background_consistency_clip_to_clip", "Background, clip to clip", "B.C. c2c",
         "Background consistency of the first frames of a video's clips, as if they were neighbours.",
-        0, 1, True, source="Zheng et al., VBench-Long", ranked=False,
+        0, 1, True, source="Zheng et al., VBench-Long", ranked=False, cost=_COMPARED,
     ),
     Metric(
         "vqeval_loop", "VQeval's loop score", "VQeval",

@@ -8,11 +8,12 @@ first frames of the clips, compared like neighbouring frames, give what VBench-L
 Two protocols have the name of VBench-Long. The bare command weighs clip-to-clip by zero: that is "vbench-long" here,
 where it has rows of its own, <dimension>_clip_to_clip, by the protocol's own networks. Every command that VBench's
 README and scripts give weighs both by half (`--dev_flag`): clip-to-clip by DINOv2 (subject) and DreamSim (background),
-mapped to the range of in-clip scores by published tables. `fused` is that rule, for those networks and no others.
+mapped to the range of in-clip scores by published tables. That is "vbench-long-fused", for those networks and no
+others (`between.py`).
 
 Differences from the package, all deliberate: clips are cut from decoded frames and not encoded again, and a video's
-value is the mean of its own clips. The package cuts prompts of some dimensions of its standard suite into ten seconds
-(`seconds`); here clips have two, as for custom videos.
+value is the mean of its own clips. Videos of prompts that name dimensions of VBench's standard suite have the clips
+that the package cuts there, of ten seconds for some (`seconds`); all others two, as its custom videos.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from torch import Tensor
 from eval import video
 from eval.metric import METRICS, NotDefined
 from eval.vbench import VBENCH
+from eval.vbench.between import Fused
 from eval.vbench.metrics import Observation, consistency, measured, parts_of
 from eval.vbench.score import Backbones, observe, row
 
@@ -84,32 +86,54 @@ def clips(
         yield start + len(held) - len(clip), clip
 
 
-def score_video(
-    path: str | Path, backbones: Backbones, chunk: int = 16, metrics: Collection[str] = VBENCH
-) -> list[dict[str, Any]]:
-    """Rows of VBench's dimensions and of clip-to-clip consistency under the protocol "<protocol>-long".
+def protocol(backbones: Backbones) -> str:
+    """What the scores of clips through these networks are called."""
+    return f"{backbones.protocol}-long" + "-fused" * isinstance(backbones, Fused)
 
-    The series are the values of the clips. Memory depends on the frames of a clip, not on the length of the video.
+
+def score_video(
+    path: str | Path,
+    backbones: Backbones,
+    chunk: int = 16,
+    metrics: Collection[str] = VBENCH,
+    seconds: int = SECONDS,
+    decoded: Iterable[video.Frames] | None = None,
+) -> list[dict[str, Any]]:
+    """Rows of VBench's dimensions and of clip-to-clip consistency under this protocol of the backbones.
+
+    The series are the values of the clips, fused with their video's clip-to-clip consistency where the backbones are
+    `Fused`. Memory depends on the frames of a clip, not on the length of the video. decoded: as in
+    `eval.vbench.score.score_video`.
     """
-    long = replace(backbones, protocol=f"{backbones.protocol}-long")
+    long = replace(backbones, protocol=protocol(backbones))
     try:
         fps = video.facts(path).fps
-        length = int(fps) * SECONDS
+        length = int(fps) * seconds
         if length < 4:
             raise video.VideoError("less than 2 frames per second: the clips are too short to score")
         parts = parts_of(metrics)
-        seen, frames = [], 0
-        for start, clip in clips(video.chunks(path, chunk), length):
+        compared = [part for part in ("subject", "background") if part in parts]
+        seen, firsts, frames = [], {part: [] for part in compared}, 0
+        for start, clip in clips(decoded or video.chunks(path, chunk), length):
             seen.append(observe(clip.split(chunk), long, parts, window=length, fps=fps))
+            for part in compared:
+                firsts[part].append(_first(part, clip, seen[-1], long))
             frames = start + len(clip)
     except video.VideoError as error:
         return [row(metric, long, 0, reason=str(error)) for metric in metrics]
-    rows = [_in_clip(metric, long, seen, frames) for metric in metrics]
-    for part in ("subject", "background"):
-        if part in parts:
-            first = torch.stack([clip[part][0] for clip in seen])
-            rows.append(_clip_to_clip(f"{part}_consistency", long, first, frames))
-    return rows
+    rows = {metric: _in_clip(metric, long, seen, frames) for metric in metrics}
+    for part in compared:
+        metric = f"{part}_consistency"
+        other = _clip_to_clip(metric, long, torch.stack(firsts[part]), frames)
+        if isinstance(long, Fused):
+            rows[metric] = _fused(rows[metric], other, part)
+        rows[other["metric"]] = other
+    return list(rows.values())
+
+
+def _first(part: str, clip: UInt8[Tensor, "n h w 3"], seen: Observation, long: Backbones) -> Float[Tensor, " d"]:
+    """The features of a clip's first frame that are compared with those of other clips."""
+    return long.between[part](clip[:1].to(long.device))[0].cpu() if isinstance(long, Fused) else seen[part][0]
 
 
 def _in_clip(metric: str, long: Backbones, seen: list[Observation], frames: int) -> dict[str, Any]:
@@ -134,3 +158,13 @@ def _clip_to_clip(metric: str, long: Backbones, first: Float[Tensor, "clips d"],
     except NotDefined as error:
         return base | {"metric": name, "reason": str(error)}
     return base | {"metric": name, "value": value, "series": series}
+
+
+def _fused(in_clip: dict[str, Any], clip_to_clip: dict[str, Any], part: str) -> dict[str, Any]:
+    """The row of a dimension with its clips' values fused; as it is for a video of one clip."""
+    if in_clip["value"] is None or len(in_clip["series"]) == 1:
+        return in_clip
+    if clip_to_clip["value"] is None:
+        return in_clip | {"value": None, "series": None, "reason": clip_to_clip["reason"]}
+    series = [fused(value, clip_to_clip["value"], part) for value in in_clip["series"]]
+    return in_clip | {"value": sum(series) / len(series), "series": series}

@@ -62,16 +62,17 @@ def _search(
     """Which candidate, a shift of each frame, makes the two agree best around each pixel."""
     height, width = first.shape[2:]
     reach = max(abs(step) for pair in candidates for shift in pair for step in shift)
-    first, second = (F.pad(frames, (reach,) * 4, mode="replicate") for frames in (first, second))
+    first, second = (F.pad(frames.contiguous(), (reach,) * 4, mode="replicate") for frames in (first, second))
 
     def shifted(frames: Tensor, shift: Shift) -> Tensor:
         return frames[..., reach + shift[0] :, reach + shift[1] :][..., :height, :width]
 
+    inside = torch.ones(1, height, width, device=first.device)  # of a block at the border fewer pixels are there
+    across, down = (_sums(inside, axis) for axis in (2, 1))
     best = index = None
     for number, (one, other) in enumerate(candidates):
-        difference = (shifted(first, one) - shifted(second, other)).abs_().mean(1, keepdim=True)
-        rows = F.avg_pool2d(difference, (1, BLOCK), 1, (0, BLOCK // 2), count_include_pad=False)
-        cost = F.avg_pool2d(rows, (BLOCK, 1), 1, (BLOCK // 2, 0), count_include_pad=False)[:, 0]
+        difference = (shifted(first, one) - shifted(second, other)).abs_().mean(1)
+        cost = _sums(_sums(difference, 2).div_(across), 1).div_(down)
         cost += STILLNESS * math.dist(one, other)
         if best is None:
             best, index = cost, torch.zeros_like(cost, dtype=torch.int64)
@@ -79,6 +80,17 @@ def _search(
         index.masked_fill_(cost < best, number)
         torch.minimum(best, cost, out=best)
     return index
+
+
+def _sums(values: Float[Tensor, "n h w"], axis: int) -> Float[Tensor, "n h w"]:
+    """Sums over a block along an axis, with nothing beyond the border: what average pooling adds up, in its order and
+    in a quarter of its time on a CPU."""
+    half = BLOCK // 2
+    padded = F.pad(values, (half, half) if axis == 2 else (0, 0, half, half))
+    total = padded.narrow(axis, 0, values.shape[axis]).clone()
+    for step in range(1, BLOCK):
+        total += padded.narrow(axis, step, values.shape[axis])
+    return total
 
 
 def _gathered(

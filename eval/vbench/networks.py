@@ -115,3 +115,8 @@ def linear(vit: Weights, name: str, x: Tensor) -> Tensor:
 
 def norm(vit: Weights, name: str, x: Tensor, eps: float) -> Tensor:
     return F.layer_norm(x, x.shape[-1:], vit[f"{name}.weight"], vit[f"{name}.bias"], eps)
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """The activation of OpenAI's CLIP."""
+    return x * torch.sigmoid(1.702 * x)

@@ -2,6 +2,7 @@
 
 They lie below $VBENCH_CACHE_DIR (default ~/.cache/vbench). The package reads DINO's weights from torch's own cache,
 $TORCH_HOME/hub/checkpoints, whatever it finds in its own; both places count here, and `official.py` links the file.
+VBench-Long keeps DINOv2 there too, and DreamSim in ~/.cache: those places count as well.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import httpx
 import torch
 
+from eval.benchmark import Need
 from eval.files import file_digest, replacing
 from eval.vbench import VBENCH
 
@@ -23,13 +25,23 @@ from eval.vbench import VBENCH
 class File:
     """A file of weights or code: its place below the cache, its address, the dimensions that need it.
 
-    sha256: as far as it is published, which may be its first digits only.
+    sha256: as far as it is published, which may be its first digits only. also: another path that counts.
     """
 
     place: str
     url: str
     dimensions: tuple[str, ...]
     sha256: str = ""
+    also: Callable[[], Path] | None = None
+
+
+def _of_torch(name: str) -> Callable[[], Path]:
+    """A path in the cache of torch's hub."""
+    return lambda: Path(torch.hub.get_dir()) / "checkpoints" / name
+
+
+def _of_user(name: str) -> Callable[[], Path]:
+    return lambda: Path.home() / ".cache" / name
 
 
 _OPENAI = "https://openaipublic.azureedge.net/clip/models/{}/{}"
@@ -42,6 +54,7 @@ DINO = File(
     "dino_model/dino_vitbase16_pretrain.pth",
     "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
     ("subject_consistency",),
+    also=_of_torch("dino_vitbase16_pretrain.pth"),
 )
 CLIP = File("clip_model/ViT-B-32.pt", _OPENAI.format(_CLIP_B, "ViT-B-32.pt"), ("background_consistency",), _CLIP_B)
 AMT = File("amt_model/amt-s.pth", "https://huggingface.co/lalala125/AMT/resolve/main/amt-s.pth", ("motion_smoothness",))
@@ -68,6 +81,26 @@ OFFICIAL = (  # what the package needs beyond those of the four dimensions
     ),
     *QUALITY,
 )
+_DREAMSIM = (
+    "https://github.com/ssundaram21/dreamsim/releases/download/v0.2.0-checkpoints/dreamsim_ensemble_checkpoint.zip "
+    "(unpack it in dreamsim_model)"
+)
+DINOV2 = File(  # this and DREAMSIM: between the clips of VBench-Long
+    "dinov2_model/dinov2_vitb14_pretrain.pth",
+    "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
+    ("subject_consistency",),
+    also=_of_torch("dinov2_vitb14_pretrain.pth"),
+)
+DREAMSIM = tuple(  # the package has them in ~/.cache; its DINO is that of subject consistency
+    File(f"dreamsim_model/{name}", _DREAMSIM, ("background_consistency",), also=_of_user(name))
+    for name in (
+        "clip_vitb16_pretrain.pth.tar",
+        "open_clip_vitb16_pretrain.pth.tar",
+        "ensemble_lora/adapter_model.safetensors",
+        "ensemble_lora/adapter_config.json",
+    )
+)
+BETWEEN = (DINOV2, *DREAMSIM)
 
 
 def cache(weights: str | Path | None = None) -> Path:
@@ -77,9 +110,7 @@ def cache(weights: str | Path | None = None) -> Path:
 
 def find(file: File, weights: str | Path | None = None) -> Path | None:
     """Where a file is, None where it is missing or empty."""
-    places = [cache(weights) / file.place]
-    if file is DINO:
-        places.append(Path(torch.hub.get_dir()) / "checkpoints" / Path(file.place).name)
+    places = [cache(weights) / file.place, *([file.also()] if file.also else [])]
     return next((path for path in places if path.is_file() and path.stat().st_size), None)
 
 
@@ -98,6 +129,12 @@ def of_metrics(metrics: Iterable[str]) -> list[File]:
     return [*FILES, *(file for file in QUALITY if wanted & set(file.dimensions))]
 
 
+def between(metrics: Iterable[str]) -> list[File]:
+    """Files of the networks that compare clips in the fused VBench-Long, for these dimensions."""
+    wanted = set(metrics)
+    return [file for file in BETWEEN if wanted & set(file.dimensions)]
+
+
 def needed(dimensions: Iterable[str] = VBENCH) -> list[File]:
     """Files that the package needs for its dimensions."""
     return [file for file in (*FILES, *OFFICIAL) if set(file.dimensions) & set(dimensions)]
@@ -114,9 +151,11 @@ def _digest(path: Path, size: int, changed: int) -> str:
     return file_digest(path)
 
 
-def inventory(weights: str | Path | None = None) -> Iterator[tuple[File, Path | None, str]]:
+def inventory(
+    weights: str | Path | None = None, files: Iterable[File] = (*FILES, *OFFICIAL, *BETWEEN)
+) -> Iterator[tuple[File, Path | None, str]]:
     """Each file, its path or None, and one phrase about it: its sha256 and what is known of it, or its address."""
-    for file in (*FILES, *OFFICIAL):
+    for file in files:
         path = find(file, weights)
         if path is None:
             yield file, None, f"{cache(weights) / file.place} from {file.url}"
@@ -126,6 +165,12 @@ def inventory(weights: str | Path | None = None) -> Iterator[tuple[File, Path | 
         if not found.startswith(file.sha256):
             known = f"NOT the published file ({file.sha256[:12]})"
         yield file, path, f"sha256 {found[:12]}, {known}: {path}"
+
+
+def needs(files: Iterable[File]) -> Iterator[Need]:
+    """The same, as benchmarks say what they need."""
+    for file, path, words in inventory(files=files):
+        yield Need(Path(file.place).name, path is not None and "NOT" not in words, words)
 
 
 def _download(file: File, partial: Path, path: Path) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json as jsons
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from eval.degrade import FAULTS
 
+if TYPE_CHECKING:
+    from eval.metric import Metric
+
+SHOWN = (320, 512, 8)  # height, width and frames per second for which costs are printed
+
 
 def metrics(name: Positional[str | None] = None, json: bool = False) -> int:
-    """List the metrics of single videos: what they say, which faults they see or reward, what they cost.
+    """List the metrics: what they say, which faults they see or reward, what they cost.
 
     Which fault a metric sees is what it made of 24 rendered videos of the sprites world, through the sprites networks.
+    Costs are per frame of a video of 512x320 pixels and 8 frames per second, for each of the backbones.
 
     Example: miga metrics repetition
 
@@ -24,25 +30,39 @@ def metrics(name: Positional[str | None] = None, json: bool = False) -> int:
     """
     from dataclasses import asdict, replace
 
-    from eval.metric import card, of_videos
+    from eval.metric import METRICS, card
     from eval.sensitivity import verdicts
 
-    cards = [card(name)] if name else [card(known) for known in of_videos()]
+    cards = [card(known) for known in ([name] if name else METRICS.names())]
     found = {c.name: verdicts(c.name) for c in cards}
     if json:
-        said = [asdict(replace(c, formula=None)) | {"faults": found[c.name]} for c in cards]
+        said = [asdict(replace(c, formula=None)) | {"faults": found[c.name], "cost": _cost(c)} for c in cards]
         print(jsons.dumps(said, indent=2, default=lambda part: part.__qualname__))
         return 0
     for c in cards:
         better = "" if not c.ranked else "higher is better" if c.higher_is_better else "lower is better"
         print(f"{c.name}: {c.summary}")
-        print(f"  {better or 'not ranked'}; {c.cost}; {c.source or 'this project'}")
+        print(f"  {better or 'not ranked'}; {_cost(c)}; {c.source or 'this project'}")
         for verdict, words in (("sees", "sees"), ("rewards", "rewards"), ("blind", "blind to")):
             if faults := [fault for fault, said in found[c.name].items() if said == verdict]:
                 print(f"  {words}: {', '.join(faults)}")
         if not found[c.name]:
             print("  in no matrix of faults: it enters no ranking")
     return 0
+
+
+def _cost(metric: Metric) -> str:
+    """The networks that a metric or its parts look through, by the backbones that have them."""
+    from eval.metric import METRICS
+    from eval.vbench.lens import LENSES
+
+    parts = [METRICS.get(name.partition(".")[0]).part for name in metric.parts]
+    said = []
+    for name in LENSES.names():
+        behind = dict.fromkeys(filter(None, map(LENSES.get(name).network, parts)))
+        if behind:
+            said.append(f"{name}: " + ", ".join(f"{one.name} {one.gflop(*SHOWN):.3g} GFLOP" for one in behind))
+    return metric.cost or "; ".join(said) or "no network"
 
 
 def degrade(

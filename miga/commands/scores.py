@@ -15,7 +15,7 @@ from eval.vbench import CUSTOM, STANDARD, VBENCH
 def score(
     folder: Positional[Path],
     out: Path = Path("scores.parquet"),
-    protocol: Literal["vbench", "vbench-long"] = "vbench",
+    protocol: Literal["vbench", "vbench-long", "vbench-long-fused"] = "vbench",
     backend: Literal["fast", "official"] = "fast",
     weights: Path | None = None,
     python: Path | None = None,
@@ -30,7 +30,8 @@ def score(
     Args:
         folder: Videos named `<prompt>-<i>.mp4`.
         out: The long table, a .parquet file.
-        protocol: VBench's four dimensions on whole videos, or on clips of two seconds.
+        protocol: VBench's four dimensions on whole videos, or on clips of two seconds; fused, as papers have it, with
+            the consistency between clips by DINOv2 and DreamSim.
         backend: Our scorer, or the vbench package in its own environment; the numbers are the same.
         weights: Folder laid out as the package's cache; default $VBENCH_CACHE_DIR or ~/.cache/vbench.
         python: The python of the environment with the vbench package, default $VBENCH_PYTHON
@@ -45,7 +46,7 @@ def score(
     from eval import scores
     from eval.files import only_ours, writable
     from eval.parsing import device_of
-    from eval.vbench import backbones, long, official, prompts
+    from eval.vbench import backbones, between, long, official, prompts
     from eval.vbench import weights as files
     from eval.vbench.folder import foreign, left_aside, score_folder
     from eval.vbench.score import score_video
@@ -78,12 +79,16 @@ def score(
         scores.write(pd.DataFrame(rows, columns=list(scores.COLUMNS)), out)
     else:
         dimensions = dimensions or (STANDARD if protocol == "vbench" else VBENCH)
-        scorer = {"vbench": score_video, "vbench-long": long.score_video}[protocol]
+        scorer = score_video if protocol == "vbench" else long.score_video
         networks = backbones.load(weights, device, official.package(python) if python else None, dimensions)
+        if protocol == "vbench-long-fused":
+            networks = between.fused(networks, dimensions, weights)
         score_folder(
             videos, scorer, networks, protocol.replace("vbench", networks.protocol, 1), dimensions, out, resume
         )
     used = files.needed(dimensions) if backend == "official" else (*files.FILES, *files.QUALITY)
+    if protocol == "vbench-long-fused":
+        used = (*used, *files.BETWEEN)
     for file, path, words in files.inventory(weights):
         if path and file in used and set(file.dimensions) & set(dimensions):
             print(f"{Path(file.place).name}: {words}")

@@ -87,12 +87,19 @@ def head(start: int, guides: int) -> range:
     return range(guides)
 
 
+def adjacent(start: int, guides: int) -> range:
+    """The frames right before the window: it looks back at cleaner neighbours, as those of FIFO-Diffusion do."""
+    return range(start - guides, start)
+
+
 def guidance_policy(name: str, chunk: int, near: int) -> Guides:
     """The policy of that name; `comb` is made for a chunk size and a distance of the nearest guide.
 
     "none", for windows without guides, may be any of them. `KeyError` for a name of no policy.
     """
-    policies = dict(prefix_uniform=prefix_uniform, none=prefix_uniform, head=head, comb=comb(chunk, near))
+    policies = dict(
+        prefix_uniform=prefix_uniform, none=prefix_uniform, head=head, comb=comb(chunk, near), adjacent=adjacent
+    )
     return policies[name]
 
 

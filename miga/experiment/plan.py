@@ -20,12 +20,14 @@ from torch import Tensor, nn
 from tyro.conf import Positional
 
 from eval import records
+from eval.benchmark import Shape
 from miga.engine.abilities import Abilities
 from miga.engine.base_model import BaseModel, Decoder, Text
 from miga.engine.method import Method, MethodConfig
 from miga.engine.noise import KeyedNoise
 from miga.engine.solvers import DDIM, FlowUniPC
 from miga.engine.trace import Trace
+from miga.experiment import scoring_cost
 from miga.experiment.check import known_as, told
 from miga.experiment.experiment import Experiment, choose_suite, home, load_experiment
 from miga.experiment.job import configure
@@ -193,6 +195,12 @@ def plan(
             searching |= cost.calls[0] < cost.calls[1]
         print(f"{base}: {f'{pace:.3g} s per pass ({source})' if pace else 'give --seconds-per-call'}, "
               f"weights {spec.gigabytes:g} GB")  # fmt: skip
+    print("\nscoring: through which network, of how many videos, what that costs, and for which metrics")
+    for base, chosen in experiment.suite.bases.items():
+        model = Blank(*known_as(chosen))
+        shape = Shape(chosen.frames or experiment.suite.frames, model.height, model.width, model.fps)
+        print("\n".join(scoring_cost.lines(experiment, base, shape)))
+    print()
     for line in told(experiment):
         print(line)
     if searching:

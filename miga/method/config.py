@@ -23,9 +23,10 @@ class Miga(MethodConfig):
     preset: Literal["paper", "released", "adaptive"] = "paper"
     tta: bool = Field(True, description="training-inference alignment; off: FIFO-Diffusion's diagonal queue")
     dce: bool = Field(True, description="dynamic consistency enhancement; off: neither guidance nor reflection")
-    guidance: Literal["prefix_uniform", "comb", "head", "none"] | None = Field(
+    guidance: Literal["prefix_uniform", "comb", "head", "adjacent", "none"] | None = Field(
         None,
-        description="which earlier frames guide a window: spread over all before it, one per level, the oldest, none",
+        description="which earlier frames guide a window: spread over all before it, one per level, the oldest, those "
+        "right before it (ours), none",
     )
     reflection: Literal["always", "warmup", "off"] | None = Field(None, description="when new chunks are judged")
     l_zig: int | None = Field(None, ge=1, description="L_zig: frames per noise level in the zigzag queue")
@@ -46,7 +47,11 @@ class Miga(MethodConfig):
     reference_chunks: int | None = Field(
         None, ge=1, description="chunks that it is compared with, and that candidates see"
     )
-    score: Literal["frames", "pooled"] | None = Field(None, description="consistency score, see miga.method.reflection")
+    score: Literal["frames", "pooled", "region", "scales"] | None = Field(
+        None,
+        description="consistency score: frame by frame, of the chunk as one, of its worst quarter (ours), all three "
+        "(ours); see miga.method.reflection",
+    )
     update: Literal["deferred", "in_place"] | None = Field(
         None, description="whether windows see what their sweep has stepped"
     )
@@ -75,8 +80,6 @@ class Miga(MethodConfig):
 class Settings:
     """All constants of one run. The first block is `Miga`'s, the second what only the presets choose.
 
-    Attributes
-    ----------
     emit_level: level at which chunks leave the zigzag queue.
     near: with guidance "comb", how far before a window its nearest guide stands.
     warmup_update: `update` while the queue fills.

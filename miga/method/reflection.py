@@ -41,7 +41,18 @@ def pooled_score(judged: Float[Tensor, "a c h w"], reference: Float[Tensor, "b c
     return float(a @ b)
 
 
-SCORES = {"frames": frame_score, "pooled": pooled_score}
+def region_score(judged: Float[Tensor, "a c h w"], reference: Float[Tensor, "b c h w"]) -> float:
+    """The lowest frame score of the four quarters of a frame: a fault in one of them is not averaged away (ours)."""
+    quarters = ([part for half in x.chunk(2, -1) for part in half.chunk(2, -2)] for x in (judged, reference))
+    return min(frame_score(a, b) for a, b in zip(*quarters, strict=True))
+
+
+def scales_score(judged: Float[Tensor, "a c h w"], reference: Float[Tensor, "b c h w"]) -> float:
+    """The mean of three scales: frame by frame, the chunk as one, and its worst region (the paper's future work)."""
+    return sum(score(judged, reference) for score in (frame_score, pooled_score, region_score)) / 3
+
+
+SCORES = {"frames": frame_score, "pooled": pooled_score, "region": region_score, "scales": scales_score}
 REFLECTED = {  # parameter `reflection` -> the stages whose sweeps are followed by a judgement
     "always": ("warmup", "zigzag", "diagonal"),
     "warmup": ("warmup", "diagonal"),
@@ -53,8 +64,6 @@ REFLECTED = {  # parameter `reflection` -> the stages whose sweeps are followed 
 class Reflection(Part):
     """Judges a queue after each of its sweeps; remembers the last score.
 
-    Attributes
-    ----------
     stages: those in which chunks are judged; where there are none, nothing is.
     chunk: frames that are judged together (frames per noise level).
     reference: frames before them that they are compared with.

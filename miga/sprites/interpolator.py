@@ -54,21 +54,32 @@ def _middle(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     halves_before, halves_after = _half_pixels(before), _half_pixels(after)
     size = before.shape[-2:]
     best = torch.full((len(before), 1, *size), torch.inf, device=before.device)
-    middle = torch.empty_like(before)
+    middle = torch.empty_like(before, memory_format=torch.contiguous_format)
     for dy, dx in product(range(-REACH, REACH + 1), repeat=2):
         past, future = _shifted(halves_before, -dy, -dx, size), _shifted(halves_after, dy, dx, size)
-        difference = (past - future).abs().mean(dim=1, keepdim=True)
-        cost = F.avg_pool2d(F.pad(difference, (PATCH // 2,) * 4, mode="replicate"), PATCH, 1)
-        cost = cost + STILLNESS * (abs(dy) + abs(dx))
+        difference = (past - future).abs_().mean(dim=1, keepdim=True)
+        cost = _averaged(difference).add_(STILLNESS * (abs(dy) + abs(dx)))
         better = cost < best
-        best = torch.where(better, cost, best)
+        torch.minimum(best, cost, out=best)
         middle = torch.where(better, past + future, middle)
     return middle / 2
 
 
+def _averaged(values: torch.Tensor) -> torch.Tensor:
+    """The mean over the square around each pixel of (N, 1, H, W), the border replicated: what average pooling adds up,
+    in its order and in a part of its time on a CPU."""
+    height, width = values.shape[-2:]
+    padded = F.pad(values, (PATCH // 2,) * 4, mode="replicate")
+    parts = [padded[..., i : i + height, j : j + width] for i, j in product(range(PATCH), repeat=2)]
+    total = parts[0].clone()
+    for part in parts[1:]:
+        total += part
+    return total.div_(PATCH**2)
+
+
 def _half_pixels(images: torch.Tensor) -> dict[tuple[int, int], torch.Tensor]:
     """Images continued beyond their border, and the same a half pixel further down, to the right, and both."""
-    images = F.pad(images, (REACH // 2 + 1,) * 4, mode="replicate")
+    images = F.pad(images.contiguous(), (REACH // 2 + 1,) * 4, mode="replicate")
     return {
         (down, right): F.avg_pool2d(images, (1 + down, 1 + right), 1) if down or right else images
         for down, right in product(range(2), repeat=2)

@@ -15,24 +15,26 @@ from torch import Tensor
 
 from eval.metric import Metric, NotDefined
 from eval.vbench.metrics import Measured, Observation
-from miga.sprites import truth, world
+from miga.sprites import READING, truth, world
 from miga.sprites.reader import HEADS, Reader, Reading
 
-READING, SUBJECTS = "reading", "subjects"
+SUBJECTS = "subjects"
 _COLUMNS = (*HEADS, "x", "y", "confidence")
 
 
-def looks(reader: Reader) -> dict[str, Callable[[Tensor], Tensor]]:
-    """The two looks at frames (n, height, width, 3) uint8 that these metrics read."""
+def read(reader: Reader) -> Callable[[Tensor], Tensor]:
+    """What the reader says of frames (n, height, width, 3) uint8, a column per head, coordinate and confidence."""
 
-    def read(frames: Tensor) -> Tensor:
+    def look(frames: Tensor) -> Tensor:
         found = reader.read(frames)
         return torch.from_numpy(np.stack([np.asarray(getattr(found, name), np.float64) for name in _COLUMNS], axis=1))
 
-    def count(frames: Tensor) -> Tensor:
-        return torch.from_numpy(truth.subjects(frames.cpu().numpy()).astype(np.float64))
+    return look
 
-    return {READING: read, SUBJECTS: count}
+
+def count(frames: Tensor) -> Tensor:
+    """How many subjects each frame shows."""
+    return torch.from_numpy(truth.subjects(frames.cpu().numpy()).astype(np.float64))
 
 
 def _asked(seen: Observation) -> world.Scene:
@@ -87,7 +89,7 @@ def _head(name: str) -> Callable[[Observation], Measured]:
 
 
 _SEEN = Metric(
-    "", "", "", "", 0, 1, True, source="this project", frames=1, cost="the sprites reader", part=READING,
+    "", "", "", "", 0, 1, True, source="this project", frames=1, part=READING,
 )  # fmt: skip
 
 PROMPT_FIDELITY = replace(

@@ -127,6 +127,17 @@ class Reader:
         return Reading(**indices, x=places[:, 0].numpy(), y=places[:, 1].numpy(), confidence=sure.numpy())
 
 
+class Once(Reader):
+    """Reads frames once, however many ask for them in a row: one pass over a video has several looks at a chunk."""
+
+    _last: tuple = (None, None)
+
+    def _run(self, frames: torch.Tensor | np.ndarray) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        if self._last[0] is not frames:
+            self._last = frames, super()._run(frames)
+        return self._last[1]
+
+
 def subject_features(device: torch.device):
     """Image features by which methods judge frames: the reader's of the shape, (n, height, width, 3) -> (n, 64)."""
     read = Reader.load(device=device).features

@@ -98,12 +98,14 @@ def subjects(frames: UInt8[np.ndarray, "n 64 64 3"]) -> Int[np.ndarray, " n"]:
     """How many subjects each frame shows: 8-connected regions of the colours that only subjects have."""
     own = np.array(list(world.COLOURS.values()), np.float64)
     palette = np.concatenate([own, np.array(list(world.BACKGROUNDS.values()), np.float64).reshape(-1, 3)])
-    return np.array([_regions(frame, palette, len(own)) for frame in frames], np.int64)
+    values = frames.astype(np.float64)
+    apart = (
+        np.square(values).sum(-1)[..., None] - 2 * values @ palette.T + np.square(palette).sum(-1)
+    )  # exact: integers
+    shown = (apart.argmin(-1) < len(own)) & (apart.min(-1) <= NEAR**2)
+    return np.array([_regions(frame) for frame in shown], np.int64)
 
 
-def _regions(frame: UInt8[np.ndarray, "h w 3"], palette: Float[np.ndarray, "colours 3"], own: int) -> int:
-    apart = np.square(frame[..., None, :].astype(np.float64) - palette).sum(-1)
-    nearest = apart.argmin(-1)
-    shown = (nearest < own) & (apart.min(-1) <= NEAR**2)
+def _regions(shown: Bool[np.ndarray, "h w"]) -> int:
     regions, count = ndimage.label(shown, structure=np.ones((3, 3)))
     return int((np.bincount(regions.ravel(), minlength=count + 1)[1:] >= SMALLEST).sum())

@@ -52,6 +52,9 @@ def test_a_metric_without_a_row_in_the_matrix_does_not_rank():
     assert not tables.may_rank(card("aesthetic_quality")) and not tables.may_rank(card("drift.vde_linear"))
     assert not tables.may_rank(replace(card("overall"), of=("drift", "imaging_quality")))
     assert tables.may_rank(tables.SECONDS)
+    of_judges = [card(name) for name in ("R_fid", "R_cov", "R_coh", "mean3", "unparsable")]
+    assert not any(map(tables.may_rank, of_judges))
+    assert not tables.may_rank(replace(card("mean3"), name="all", of=("R_fid.all", "R_cov.all")))  # NarrLV's columns
 
 
 def test_vbench_long_scores_clips_and_has_both_means(videos):
@@ -60,6 +63,9 @@ def test_vbench_long_scores_clips_and_has_both_means(videos):
     benchmark.check(settings)
     scores = benchmark.score(videos, {"p": Prompt(id="p", prompt="a square")}, settings, None, None)
     assert set(scores["protocol"]) == {"sprites-long"} and scores["value"].notna().sum() == 2 * 4 + 2
+    asked = Prompt(id="p", prompt="a square", dimensions=["aesthetic_quality", *METRICS])  # clips of ten seconds
+    whole = benchmark.score(videos, {"p": asked}, settings, None, None)
+    assert whole["series"].str.len().max() == 1 < scores["series"].str.len().max()
     plain = score_videos(videos, LENS.load(METRICS), metrics={"p": METRICS})
     both = pd.concat([scores, plain])
     facts = collect(video.with_suffix(".json") for video in videos)

@@ -6,6 +6,7 @@ import json
 from html.parser import HTMLParser
 
 import matplotlib.image
+import pandas as pd
 import pytest
 
 from eval import manifest, plots, quality, records, report, scores, tables, votes
@@ -64,9 +65,30 @@ def test_the_gallery_has_every_video_with_its_scores_and_order(suite):
     videos, long = records.read(suite / "videos.parquet"), scores.read(suite / "scores.parquet")
     shown = report.gallery(videos, long, list(ENTRIES))
     assert len(shown) == 20 and [one["entry"] for one in shown[::4]] == list(ENTRIES)
-    assert shown[0]["scores"]["subject_consistency"] is None and shown[0]["model_calls"] == 48 * 34
+    (own,) = shown[0]["scores"].values()
+    assert own["subject_consistency"] is None and shown[0]["model_calls"] == 48 * 34
     only = report.gallery(videos, long, ["static", "miga"])
     assert [record["entry"] for record in only] == ["static"] * 4 + ["miga"] * 4
+
+
+def test_two_protocols_of_one_metric_stand_side_by_side(suite):
+    videos, plain = records.read(suite / "videos.parquet"), scores.read(suite / "scores.parquet")
+    long = plain.assign(protocol="vbench-long", value=plain["value"] / 2)
+    shown = report.gallery(videos, pd.concat([plain, long]), list(ENTRIES))
+    for one in shown[1:]:
+        first, second = one["scores"].values()
+        assert list(one["scores"])[1] == "vbench-long" and first.keys() == second.keys()
+        assert second["motion_smoothness"] == first["motion_smoothness"] / 2
+
+
+def test_controls_and_videos_of_others_are_counted_apart(suite):
+    videos, long = records.read(suite / "videos.parquet"), scores.read(suite / "scores.parquet")
+    found = report._summary(long, videos)
+    assert (found["methods"], found["controls"], found["base models"]) == (3, 2, 2) and "imported rows" not in found
+    theirs = videos["entry"] == "freelong"
+    videos.loc[theirs, ["method", "origin"]] = "external"
+    found = report._summary(long.assign(method=long["method"].where(long["entry"] != "freelong", "external")), videos)
+    assert (found["methods"], found["imported rows"]) == (2, 1)
 
 
 def test_nothing_in_a_prompt_a_title_or_a_reason_is_run(page):
@@ -166,7 +188,9 @@ def test_what_was_found_comes_first(page):
     better, worse, best = page.js("[...document.querySelectorAll('.found li')].map(li => li.textContent)")
     assert better.startswith("MIGA is better on sprites-unet in") and "most of all than FIFO-Diffusion (" in better
     assert worse == "MIGA is worse on sprites-unet in nothing for certain; on sprites-wan in nothing for certain."
-    assert best.startswith("Overall: on sprites-unet MIGA 9") and best.endswith("] is best.")
+    assert best.startswith("Overall, which rewards standing still: on sprites-unet MIGA 9") and best.endswith(
+        "] is best."
+    )
 
 
 def test_charts_show_what_the_table_says(page):

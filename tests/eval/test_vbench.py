@@ -19,7 +19,7 @@ from eval import video
 from eval.metric import METRICS
 from eval.vbench import STANDARD, metrics
 from eval.vbench.folder import foreign
-from eval.vbench.matching import displacement, middle
+from eval.vbench.matching import STILLNESS, _search, displacement, middle
 from eval.vbench.score import Backbones, observe, score_video, score_videos
 from tests.eval.conftest import moving_square, write_video
 
@@ -119,6 +119,25 @@ def test_matching_interpolates_a_moving_square_better_than_a_blend():
     assert ours < 0.2 * (blend - true).abs().mean()
 
 
+@pytest.mark.parametrize("size", [(64, 64), (33, 47), (6, 5)])
+def test_blocks_are_averaged_as_average_pooling_does_it(size):
+    frames = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (4, *size, 3), dtype=np.uint8)) / 3
+    first, second = frames.permute(0, 3, 1, 2).split(2)
+    moves = [((0, 0), (0, 0)), ((0, 0), (1, -1)), ((-1, 0), (0, 2))]
+    padded = [torch.nn.functional.pad(images, (2,) * 4, mode="replicate") for images in (first, second)]
+    costs = []
+    for pair in moves:
+        one, other = (
+            images[..., 2 + dy :, 2 + dx :][..., : size[0], : size[1]]
+            for images, (dy, dx) in zip(padded, pair, strict=True)
+        )
+        mean = torch.nn.functional.avg_pool2d
+        rows = mean((one - other).abs().mean(1, keepdim=True), (1, 7), 1, (0, 3), count_include_pad=False)
+        cost = mean(rows, (7, 1), 1, (3, 0), count_include_pad=False)[:, 0]
+        costs.append(cost + STILLNESS * math.dist(*pair))
+    assert torch.equal(_search(first, second, moves), torch.stack(costs).argmin(0))
+
+
 def test_displacement_does_not_depend_on_the_resolution():
     coarse = torch.from_numpy(moving_square(6, 2, 64, 96))
     fine = coarse.repeat_interleave(3, 1).repeat_interleave(3, 2)
@@ -131,7 +150,8 @@ def test_rows_of_a_file(tmp_path, backbones):
     assert set(rows) == set(STANDARD)
     for name, row in rows.items():
         assert row["reason"] is None and METRICS.get(name).low <= row["value"] <= METRICS.get(name).high
-        assert row["frames"] == 21 and row["protocol"] == "vbench-test" and row["version"] == "1+1"
+        assert row["frames"] == 21 and row["protocol"] == "vbench-test"
+        assert row["version"] == ("1+pixels" if name in ("motion", "temporal_flickering") else "1+1")
     assert len(rows["temporal_flickering"]["series"]) == 20
     assert rows == by_metric(score_video(path, backbones, chunk=4))
 

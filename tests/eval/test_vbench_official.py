@@ -113,6 +113,7 @@ def test_missing_weights_are_all_named_with_their_addresses(tmp_path, monkeypatc
 
 def test_the_inventory_compares_with_what_is_published(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("HOME", str(tmp_path))
     for file in weights.FILES:
         (tmp_path / file.place).parent.mkdir()
         (tmp_path / file.place).write_bytes(b"x")
@@ -121,7 +122,7 @@ def test_the_inventory_compares_with_what_is_published(tmp_path, monkeypatch):
     assert found[weights.AMT.place][1].startswith(f"{here}, no published sha256")
     assert found[weights.CLIP.place][1].startswith(f"{here}, NOT the published file")
     missing = [place for place, (path, _) in found.items() if path is None]
-    assert missing == [file.place for file in weights.OFFICIAL]
+    assert missing == [file.place for file in (*weights.OFFICIAL, *weights.BETWEEN)]
 
 
 def test_a_fetched_file_is_compared_and_a_wrong_one_is_not_kept(tmp_path):
@@ -154,6 +155,33 @@ def served(content: bytes):
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/file"
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "metrics, loaded",
+    [
+        (("repetition", "rerun", "sharpness"), set()),
+        (("temporal_flickering", "motion"), set()),
+        (("subject_consistency", "drift", "lag_mean"), {"dino_vitbase16_pretrain.pth"}),
+        (("background_consistency", "vqeval_loop"), {"ViT-B-32.pt"}),
+        (("aesthetic_quality",), {"ViT-L-14.pt", "sa_0_4_vit_l_14_linear.pth"}),
+    ],
+)
+def test_a_network_is_loaded_only_where_a_metric_asks_for_it(tmp_path, monkeypatch, metrics, loaded):
+    files = {weights.DINO: standin.dino(), weights.AMT: {"a": torch.ones(1)}}
+    files |= {weights.LINEAR: {"weight": torch.randn(1, 32), "bias": torch.zeros(1)}}
+    for file, state in files.items():
+        (tmp_path / file.place).parent.mkdir(parents=True)
+        torch.save(state, tmp_path / file.place)
+    for file in (weights.CLIP, weights.CLIP_L):
+        (tmp_path / file.place).parent.mkdir(exist_ok=True)
+        torch.jit.script(standin.Archive(standin.clip())).save(str(tmp_path / file.place))
+    read = []
+    monkeypatch.setattr(backbones, "checkpoint", lambda path: read.append(path.name) or networks.checkpoint(path))
+    loading = backbones.load(tmp_path, CPU, metrics=metrics)
+    video = write_video(tmp_path / "a.mp4", standin.panning(33, 32, 40))
+    rows = score_video(video, loading, metrics=metrics)
+    assert set(read) == loaded and all(row["value"] is not None for row in rows)
 
 
 class Config:

@@ -183,6 +183,26 @@ def test_metrics_are_listed_with_what_they_see(capsys):
     assert cli.main(["metrics", "repetitoin"]) == 2 and "repetition" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "metric, cost",
+    [
+        ("subject_consistency", "sprites: the sprites reader 0.0586 GFLOP; vbench: DINO ViT-B/16 56 GFLOP"),
+        ("background_consistency", "vbench: CLIP ViT-B/32 8.59 GFLOP"),
+        ("motion_smoothness", "vbench: AMT-S 18.4 GFLOP"),
+        ("drift.first_last_15", "vbench: DINO ViT-B/16"),
+        ("overall", "DINO ViT-B/16 56 GFLOP, CLIP ViT-B/32 8.59 GFLOP, AMT-S"),
+        ("dynamic_degree", "vbench: RAFT 393 GFLOP"),
+        ("repetition", "no network"),
+        ("temporal_flickering", "no network"),
+        ("one_subject", "no network"),
+        ("R_coh", "a judge's answers"),
+    ],
+)
+def test_a_metric_names_the_networks_behind_it(capsys, metric, cost):
+    assert cli.main(["metrics", metric]) == 0
+    assert cost in capsys.readouterr().out
+
+
 def test_a_fault_is_written_beside_the_video_and_never_over_one(tmp_path, capsys):
     from eval.video import facts
     from tests.eval.conftest import moving_square, write_video

@@ -50,7 +50,7 @@ def test_an_aligned_grid_has_its_rest_at_the_head(size):
     assert all(keep == stride for _, keep in spans[1:-1])
 
 
-@given(sizes, st.integers(1, 8), st.sampled_from(["prefix_uniform", "comb", "head"]))
+@given(sizes, st.integers(1, 8), st.sampled_from(["prefix_uniform", "comb", "head", "adjacent"]))
 def test_guides_stand_before_their_window(size, guides, name):
     width, n, stride, shift = size
     policy = guidance_policy(name, chunk=4, near=2)
@@ -117,3 +117,13 @@ def test_guidance_on_a_diagonal_queue_replaces_context():
     assert guided_windows[-1] == plain_windows[-1]
     with pytest.raises(ValueError, match="5 guidance frames do not fit"):
         diagonal(16, 8, True, 5, prefix_uniform)
+
+
+def test_adjacent_guides_make_the_windows_of_fifo_diffusion():
+    policy = guidance_policy("adjacent", chunk=4, near=2)
+    assert list(policy(9, 3)) == [6, 7, 8]
+    looking_back = guided([(3, 3), (6, 3)], 12, 3, 3, policy)
+    assert [(window.frames, window.steps) for window in looking_back] == [
+        ((0, 1, 2, 3, 4, 5), (3, 4, 5)),
+        ((3, 4, 5, 6, 7, 8), (6, 7, 8)),
+    ]

@@ -3,15 +3,18 @@
 import pytest
 import yaml
 
+from eval.benchmark import BENCHMARKS, Prompt, Shape
 from miga import models
 from miga.engine.method import METHODS
 from miga.engine.noise import KeyedNoise
 from miga.engine.trace import Trace
-from miga.experiment import plan
+from miga.experiment import plan, scoring_cost
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import load_experiment
 from miga.experiment.job import configure
 from tests.miga.tiny_models import tiny_unet
+
+pytestmark = pytest.mark.xdist_group("plan")  # what they share is made once
 
 OPTIONS = dict(num_levels=16, window=8)
 
@@ -63,8 +66,36 @@ def test_a_plan_is_printed(suite, capsys, tmp_path):
     fifo = next(line.split() for line in lines if "fifo_diffusion" in line)
     videos, passes, hours = int(fifo[2]), float(fifo[3].replace(",", "")), float(fifo[4])
     assert hours == pytest.approx(passes * videos * 3.6 / 3600, abs=0.06)
-    assert {len(line.split()) for line in lines if line.startswith("mine ")} == {6}  # one number for each
+    rows = lines[: next(i for i, line in enumerate(lines) if line.startswith("mine: "))]
+    assert {len(line.split()) for line in rows if line.startswith("mine ")} == {6}  # one number for each
     assert lines[-1].startswith("in all ") and any("is expected to search" in line for line in lines)
+
+
+def test_scoring_is_counted_network_by_network(suite):
+    experiment = load_experiment(str(suite), ROOT)
+    found = scoring_cost.sums(experiment, "mine", "sprites", Shape(20, 64, 64, 8))
+    videos = sum(len(experiment.prompts_of(entry, "sprites")) for entry in experiment.entries)
+    reader, none = found["the sprites reader"], found["no network"]
+    assert reader.videos == none.videos == videos and none.amount == 0
+    assert reader.amount == pytest.approx(videos * 20 * 0.0586 / 1000)
+    assert "subject_consistency" in reader.metrics and "repetition" in none.metrics
+    assert [*reader.metrics, *none.metrics] != experiment.suite.benchmarks["sprites"].metrics
+    assert {*reader.metrics, *none.metrics} == {*experiment.suite.benchmarks["sprites"].metrics}
+    stories = scoring_cost.sums(experiment, "mine", "sprites-narrlv", Shape(20, 64, 64, 8))
+    assert stories["reader"].unit == "questions" and stories["reader"].amount > stories["reader"].videos
+
+
+def test_each_dimension_is_counted_on_its_own_prompts():
+    paper = load_experiment("paper", ROOT)
+    base, shape = next(iter(paper.suite.bases)), Shape(120, 320, 512, 10)
+    plain, long = (scoring_cost.sums(paper, base, name, shape) for name in ("vbench", "vbench-long"))
+    assert plain["CLIP ViT-B/32"].videos < plain["DINO ViT-B/16"].videos  # whose features drift reads everywhere
+    assert plain["DINO ViT-B/16"].amount / plain["DINO ViT-B/16"].videos == pytest.approx(120 * 0.056, rel=0.02)
+    assert long["MUSIQ"].amount > 0 and "MUSIQ" not in plain
+    fused = BENCHMARKS.get("vbench-long-fused")
+    settings = fused.settings(prompts="p.yaml", metrics=["subject_consistency", "background_consistency"])
+    asked = Prompt(id="p", prompt="a", dimensions=["subject_consistency"])
+    assert [work.by for work in fused.work(settings, asked, shape)] == ["DINO ViT-B/16", "DINOv2 ViT-B/14"]
 
 
 def test_without_a_pace_hours_are_unknown(suite, capsys, tmp_path):

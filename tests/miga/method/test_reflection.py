@@ -7,7 +7,7 @@ from miga.engine.noise import KeyedNoise
 from miga.engine.queue import LatentQueue
 from miga.engine.sweep import Context
 from miga.engine.trace import Trace
-from miga.method.reflection import Reflection, frame_score, pooled_score
+from miga.method.reflection import Reflection, frame_score, pooled_score, region_score, scales_score
 from miga.method.triggers import Budget, Fall
 from miga.method.zigzag import fill
 from tests.miga.toy import ToyModel
@@ -50,6 +50,16 @@ def test_scores_by_hand():
     assert frame_score(a, b) == pytest.approx((0 + 0.5**0.5) / 2)
     assert pooled_score(a, b) == pytest.approx(0.5 / (0.5**2 + 1) ** 0.5)
     assert frame_score(a, a) == pytest.approx(1)
+
+
+def test_a_fault_in_one_quarter_is_not_averaged_away():
+    sound = 1 + torch.rand(3, 2, 4, 6, generator=torch.Generator().manual_seed(0))
+    faulty = sound.clone()
+    faulty[..., 2:, 3:] *= -1
+    assert region_score(faulty, sound) < -0.9 < 0.3 < frame_score(faulty, sound)
+    assert region_score(sound, sound) > 0.9
+    parts = [score(faulty, sound) for score in (frame_score, pooled_score, region_score)]
+    assert scales_score(faulty, sound) == pytest.approx(sum(parts) / 3)
 
 
 def test_a_consistent_chunk_is_left_alone():

@@ -7,17 +7,15 @@ import pytest
 
 from eval import plots, sensitivity
 from eval.vbench.faults import scores
-from eval.vbench.score import Backbones
 from miga.sprites import faults
-from miga.sprites.metrics import looks
-from miga.sprites.reader import shipped_reader
+from miga.sprites.lens import LENS
 
 METRICS = ("repetition", "temporal_flickering", "prompt_fidelity", "identity", "motion_fidelity")
 
 
 @pytest.fixture(scope="module")
 def matrix() -> pd.DataFrame:
-    networks = Backbones("sprites", "1", None, None, None, looks=looks(shipped_reader()))
+    networks = LENS.load(METRICS)
     chosen = ("freeze", "loop", "swap", "shuffle")
     return sensitivity.matrix(scores(faults.clips(count=6, frames=32, seed=2, faults=chosen), networks, METRICS))
 
