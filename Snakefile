@@ -22,6 +22,7 @@ wildcard_constraints:
     shard=r"[^/]+-\d+-seed-\d+",
     part=either(ENCODED),
     frames=r"\d+",
+    prompts=r"\d+",
 
 
 rule all:

@@ -106,7 +106,8 @@ class Benchmark:
     name: as it is registered. table: its file among tables and leaderboards, tables/<table>.csv and
     leaderboard/<table>.csv, which no two benchmarks of a suite share. settings: what a suite may say about it.
     by_video: whether rows of a video follow from it, its prompt, the settings, code and weights alone, and `score`
-    leaves nothing in its `folder`: then rows are kept, and a suite that grows scores its new videos only.
+    leaves nothing in its `folder`: then rows are kept as soon as they are there, and a suite that grows scores its new
+    videos only.
     """
 
     name: str
@@ -169,6 +170,13 @@ class Benchmark:
         prompts: by id. folder: for what a reader may want to see besides. cache: of all entries, kept between runs.
         """
         raise NotImplementedError
+
+    def score_each(
+        self, videos: Sequence[Path], prompts: Mapping[str, Prompt], settings: Settings, folder: Path, cache: Path
+    ) -> Iterator[pd.DataFrame]:
+        """`score` of each video in turn, where scores are `by_video`; a benchmark that loads networks overrides it."""
+        for video in videos:
+            yield self.score([video], prompts, settings, folder, cache)
 
     def board(self, settings: Settings) -> tuple[Metric, ...]:
         """All its metrics: rows of its leaderboard, columns of the table of paired differences."""

@@ -13,9 +13,8 @@ import pandas as pd
 from eval import scores
 from eval.benchmark import Benchmark, Prompt, Settings
 from eval.files import file_digest
-from eval.records import place, places, read_beside
+from eval.records import place, read_beside
 
-BATCH = 32  # videos: a job that is killed loses the scores of so many at most
 DECIDED = "decided by"  # under which name a kept table says its digest
 
 
@@ -28,7 +27,8 @@ def score(
     cache: Path,
     deciding: Any,
 ) -> pd.DataFrame:
-    """The rows of `benchmark.score`; computed are only those of videos whose rows are not kept in `cache`.
+    """The rows of `benchmark.score`; computed are only those of videos whose rows are not kept in `cache`, and those of
+    each are kept at once, so that a job that is killed loses one video at most.
 
     deciding: what decides scores besides the videos, their prompts and the settings, as plain data: code and weights.
     """
@@ -44,12 +44,8 @@ def score(
     }
     missing = [video for video in videos if _decided(kept[video]) != digests[video]]
     print(f"{len(missing)} of {len(videos)} videos to score")
-    for start in range(0, len(missing), BATCH):
-        batch = missing[start : start + BATCH]
-        rows = benchmark.score(batch, prompts, settings, folder, cache)
-        of = pd.Series(places(rows), rows.index, dtype=object)
-        for video in batch:
-            scores.write(rows[of == stands[video]], kept[video], {DECIDED: digests[video]})
+    for video, rows in zip(missing, benchmark.score_each(missing, prompts, settings, folder, cache), strict=True):
+        scores.write(rows, kept[video], {DECIDED: digests[video]})
     return scores.read(kept.values())
 
 

@@ -3,7 +3,8 @@
 Those of the main comparison take (scores, facts, path, entries, columns), the columns of its table; a figure about one
 thing leaves them aside.
 
-Contenders take the colours of Okabe and Ito's colour-blind safe palette and a marker each; controls are grey.
+Contenders take the colours of Okabe and Ito's colour-blind safe palette and a marker each; controls are grey. Curves
+have a panel per entry, in which a colour is a base model.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from scipy import stats
 
 from eval.files import replacing
@@ -35,11 +38,13 @@ from eval.tables import SECONDS, Table, cost
 STYLE = Path(__file__).with_name("style.mplstyle")
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX*<>h"  # as many as share no divisor with the colours: pairs repeat late
-CONTROL_COLOURS = ("#8a8a8a", "#b0b0b0", "#6a6a6a", "#c4c4c4")
-CONTROL_MARKERS = "osD^"  # hollow
+CONTROL_COLOURS = ("#8a8a8a", "#b0b0b0", "#6a6a6a", "#c4c4c4", "#444444")
+CONTROL_MARKERS = "osD^p"  # hollow
 DASHES = ((None, None), (5, 1.5), (2, 1.2), (6, 1.5, 1.5, 1.5), (8, 2), (1, 1), (4, 1, 1, 1), (3, 3))
 SEEN = 3.0  # deviations of harm: the darkest colour of the matrix of faults
-CONTROL_DASHES = ((1, 1), (1, 2.5), (3, 2, 1, 2), (6, 3))
+CONTROL_DASHES = ((1, 1), (1, 2.5), (3, 2, 1, 2), (6, 3), (4, 1, 1, 1, 1, 1))
+FAINT = "#dcdcdc"  # what stands behind
+PANELS = 6  # side by side, of figures with a panel per entry
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,16 @@ def comparison(
                     found = _found(scores, base, entry, column)
                     if found is not None:
                         _point(axis, [found.mean], [place], look, column, horizontal=found)
+                    elif axis is line[0] and not (scores[scores["base"] == base]["entry"] == entry).any():
+                        axis.text(0.04, place, "not run", transform=axis.get_yaxis_transform(), va="center",
+                                  fontsize=7, color="#6a6a6a")  # fmt: skip
                 axis.set_title(f"{column.short}{_unit(column)}{_arrow(column)}")
                 axis.set_ylim(len(drawn) - 0.5, -0.5)
                 axis.set_yticks(range(len(drawn)), [look.label for look in drawn.values()])
                 axis.tick_params(axis="y", length=0, labelleft=axis is line[0])
-                axis.locator_params(axis="x", nbins=4)
+                axis.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
             _name_base(line[0], base, bases)
-        figure.subplots_adjust(wspace=0.14, hspace=0.3)
+        figure.subplots_adjust(wspace=0.14, hspace=0.18)
     return _written(path)
 
 
@@ -127,7 +135,7 @@ def survival(
         return kaplan_meier(deaths, part["frames"].tolist())
 
     ylabel = "share that keeps its subject"
-    return _against_time(scores, facts, path, entries, metric, curve, ylabel)
+    return _against_time(scores, facts, path, entries, metric, curve, ylabel, steps=True)
 
 
 def lags(
@@ -146,36 +154,61 @@ def lags(
     return _against_time(scores, facts, path, entries, "lag_mean", curve, "mean similarity", doubling=True)
 
 
-def _against_time(scores, facts, path, entries, metric, curve, ylabel, doubling: bool = False) -> list[Path]:
-    """A panel per base model, a curve per entry, made of its rows of one metric.
+def _against_time(scores, facts, path, entries, metric, curve, ylabel, doubling: bool = False, steps: bool = False):
+    """A panel per entry with a curve per base model, made of its rows of one metric, in front of those of all others.
 
     curve: those rows -> a line, or one per prompt, whose mean is drawn with its band.
     """
-    drawn, bases = looks(scores, facts, entries), list(dict.fromkeys(scores["base"]))
-    with _figure(path, 1, len(bases), width=4.2 * len(bases) + 1.3, height=3.0, share_y=True) as (figure, axes):
-        for base, axis in zip(bases, axes[0], strict=True):
-            rates = facts.loc[facts["base"] == base, "fps"].unique()
-            fps = rates[0] if len(rates) == 1 and not doubling else None
-            for entry, look in drawn.items():
-                own = (scores["base"] == base) & (scores["entry"] == entry) & (scores["metric"] == metric)
-                part = scores[own & scores["value"].notna()]
-                if part.empty:
-                    continue
-                lines = np.atleast_2d(curve(part))
-                steps = np.arange(lines.shape[1])
-                time = 2**steps if doubling else steps / (fps or 1)
-                axis.plot(time, lines.mean(0), color=look.colour, dashes=look.dashes, label=look.label)
-                if len(lines) > 1 and not look.control:
-                    low, high = _band(lines)
-                    axis.fill_between(time, low, high, color=look.colour, alpha=0.13, linewidth=0)
+    drawn, bases, found = looks(scores, facts, entries), list(dict.fromkeys(scores["base"])), {}
+    rates = {base: facts.loc[facts["base"] == base, "fps"].unique() for base in bases}
+    timed = not doubling and all(len(own) == 1 for own in rates.values())
+    own = scores[(scores["metric"] == metric) & scores["value"].notna() & scores["entry"].isin(drawn)]
+    for (base, entry), part in own.groupby(["base", "entry"]):
+        lines = np.atleast_2d(curve(part))
+        ticks = np.arange(lines.shape[1])
+        found[base, entry] = (2**ticks if doubling else ticks / (rates[base][0] if timed else 1), lines)
+    shown = [entry for entry in drawn if any((base, entry) in found for base in bases)]
+    columns = min(PANELS, max(1, len(shown)))
+    rows, behind = -(-max(1, len(shown)) // columns), len(shown) > 1 and not steps  # steps would look like a grid
+    with _figure(path, rows, columns, 1.55 * columns + 0.8, 1.5, share_y=True, share_x=True) as (figure, axes):
+        for axis in axes.flat[len(shown) :]:
+            axis.set_visible(False)
+        for axis, entry in zip(axes.flat, shown, strict=False):
+            for time, lines in (curves for (_, other), curves in found.items() if behind and other != entry):
+                some = slice(None, None, max(1, len(time) // 24))
+                axis.plot(time[some], lines.mean(0)[some], color=FAINT, linewidth=0.5, zorder=1)
+            for place, base in enumerate(bases):
+                if (base, entry) in found:
+                    _curve(axis, *found[base, entry], place, drawn[entry].control, steps)
             if doubling:
                 axis.set_xscale("log", base=2)
-            axis.set_xlabel("frames apart" if doubling else "time (s)" if fps else "frame")
-            axis.set_title(base)
-        axes[0][0].set_ylabel(ylabel)
-        _legend(axes[0])
-        figure.subplots_adjust(wspace=0.08)
+                axis.xaxis.set_major_formatter("{x:g}")
+            else:
+                axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            slanted = dict(style="italic", fontweight="normal") if drawn[entry].control else {}
+            axis.set_title(drawn[entry].label, fontsize=7, **slanted)
+        for axis in axes.flat[max(0, len(shown) - columns) : len(shown)]:
+            axis.tick_params(labelbottom=True)
+        figure.supxlabel("frames apart" if doubling else "time (s)" if timed else "frame", fontsize=8.5, y=0.0)
+        figure.supylabel(ylabel, fontsize=8.5, x=0.06)
+        handles = [
+            Line2D([], [], color=COLOURS[i % len(COLOURS)], dashes=DASHES[i % len(DASHES)], label=base)
+            for i, base in enumerate(bases)
+        ]
+        if behind:
+            handles.append(Line2D([], [], color=FAINT, linewidth=0.8, label="the others"))
+        figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.93), ncols=len(handles))
+        figure.subplots_adjust(wspace=0.1, hspace=0.35)
     return _written(path)
+
+
+def _curve(axis: Axes, time: np.ndarray, lines: np.ndarray, place: int, control: bool, steps: bool) -> None:
+    """The mean of lines with its band, in the look of a base model."""
+    colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
+    style = "steps-post" if steps else "default"
+    axis.plot(time, lines.mean(0), color=colour, dashes=dashes, linewidth=1.3, drawstyle=style)
+    if len(lines) > 1 and not control:
+        axis.fill_between(time, *_band(lines), color=colour, alpha=0.15, linewidth=0)
 
 
 def faults(matrix: pd.DataFrame, path: str | Path) -> list[Path]:
@@ -195,7 +228,7 @@ def faults(matrix: pd.DataFrame, path: str | Path) -> list[Path]:
                     strong = abs(effect) > 0.7 * SEEN
                     weight = "normal" if verdict == "blind" else "bold"
                     word = f"{effect:+.1f}".replace("-", "−") + ("" if verdict == "blind" else f"\n{verdict}")
-                    colour = "white" if strong else "#999999" if verdict == "blind" else "black"
+                    colour = "white" if strong else "#6a6a6a" if verdict == "blind" else "black"
                     axis.text(x, y, word, ha="center", va="center", fontsize=6, color=colour, weight=weight)
         axis.set_xticks(range(len(names)), names, rotation=35, ha="left")
         axis.set_yticks(range(len(metrics)), [card(metric).label for metric in metrics])
@@ -450,7 +483,7 @@ def _scatter(scores, facts, path, entries, columns, words, across, scale=1.0, lo
             for entry, look in drawn.items():
                 x, y = across(base, entry), _found(scores, base, entry, quality)
                 if x is not None and y is not None:
-                    _point(axis, [x.mean], [y.mean], look, quality, horizontal=x, vertical=y, scale_x=scale)
+                    _point(axis, [x.mean], [y.mean], look, quality, x, y, scale, bars=0.4)
             if log:
                 axis.set_xscale("log")
                 axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -459,18 +492,26 @@ def _scatter(scores, facts, path, entries, columns, words, across, scale=1.0, lo
             axis.set_xlabel(words)
             axis.set_title(base)
         axes[0][0].set_ylabel(f"{quality.label}{_unit(quality)}")
-        _legend(axes[0])
+        _legend(axes[0], [look.label for look in drawn.values()])
         figure.subplots_adjust(wspace=0.25)
     return _written(path)
 
 
 @contextmanager
 def _figure(
-    path, rows: int, columns: int, width: float, height: float, share_y: bool | str = False
+    path,
+    rows: int,
+    columns: int,
+    width: float,
+    height: float,
+    share_y: bool | str = False,
+    share_x: bool = False,
 ) -> Iterator[tuple[Figure, np.ndarray]]:
     """A grid of axes; `height` is that of one row. Saved on leaving, or nothing is written."""
     with plt.style.context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(width, height * rows), squeeze=False, sharey=share_y)
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(width, height * rows), squeeze=False, sharey=share_y, sharex=share_x
+        )
         try:
             yield figure, axes
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -492,18 +533,21 @@ def _found(scores: pd.DataFrame, base: str, entry: str, column: Metric):
     return found if found is not None and found.mean is not None else None
 
 
-def _point(axis: Axes, x, y, look: Look, column: Metric, horizontal=None, vertical=None, scale_x=None) -> None:
-    """A marker with intervals; the axis that carries `column` is scaled as tables are."""
+def _point(
+    axis: Axes, x, y, look: Look, column: Metric, horizontal=None, vertical=None, scale_x=None, bars=1.0
+) -> None:
+    """A marker with intervals, so opaque as `bars` says; the axis that carries `column` is scaled as tables are."""
     along = column.scale if scale_x is None else scale_x
     up = column.scale if vertical is not None else 1
-    bars = {}
+    ends = {}
     if horizontal is not None and horizontal.low is not None:
-        bars["xerr"] = np.abs([[horizontal.mean - horizontal.low], [horizontal.high - horizontal.mean]]) * along
+        ends["xerr"] = np.abs([[horizontal.mean - horizontal.low], [horizontal.high - horizontal.mean]]) * along
     if vertical is not None and vertical.low is not None:
-        bars["yerr"] = np.abs([[vertical.mean - vertical.low], [vertical.high - vertical.mean]]) * up
+        ends["yerr"] = np.abs([[vertical.mean - vertical.low], [vertical.high - vertical.mean]]) * up
     axis.errorbar(
         np.multiply(x, along), np.multiply(y, up), fmt=look.marker, color=look.colour, elinewidth=1.3, capsize=2,
-        label=look.label, markerfacecolor="white" if look.control else look.colour, **bars,
+        label=look.label, markerfacecolor="white" if look.control else look.colour, ecolor=(look.colour, bars),
+        **ends,
     )  # fmt: skip
 
 
@@ -521,10 +565,15 @@ def _band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return interval.low, interval.high
 
 
-def _legend(axes: Sequence[Axes]) -> None:
-    """One legend for a row of panels, right of the last."""
+def _legend(axes: Sequence[Axes], order: Sequence[str] = ()) -> None:
+    """One legend for a row of panels, right of the last, in the order of the labels or as they come."""
     found = [axis.get_legend_handles_labels() for axis in axes]
-    once = {label: handle for handles, labels in found for handle, label in zip(handles, labels, strict=True)}
+    once = {
+        label: handle[0] if isinstance(handle, ErrorbarContainer) else handle
+        for handles, labels in found
+        for handle, label in zip(handles, labels, strict=True)
+    }
+    once = {label: once[label] for label in (order or once) if label in once}
     axes[-1].legend(once.values(), once.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 

@@ -7,10 +7,14 @@ give all that it promises gives nothing: `VideoError` says what is wrong with it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -21,6 +25,10 @@ from torch import Tensor
 PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails  # streams that are no videos
 STILLS = ("png", "mjpeg", "bmp", "webp")  # codecs of pictures: beside a video of another codec they are its cover
 CUT = 0.9  # a smaller share of the promised duration is a cut, where the number of frames is not said
+
+
+T = TypeVar("T")
+Frames = UInt8[Tensor, "n height width 3"]
 
 
 class VideoError(ValueError):
@@ -132,7 +140,7 @@ def _seconds(container, stream) -> float:
     return container.duration / av.time_base if container.duration and len(container.streams) == 1 else 0.0
 
 
-def chunks(path: str | Path, size: int = 16) -> Iterator[UInt8[Tensor, "n height width 3"]]:
+def chunks(path: str | Path, size: int = 16) -> Iterator[Frames]:
     """All frames as RGB, `size` at a time (the last chunk may be shorter), decoded once and never held together.
 
     Frames are those that a player shows, turned as the container asks. 8-bit video decodes to the same bytes as with
@@ -172,6 +180,47 @@ def chunks(path: str | Path, size: int = 16) -> Iterator[UInt8[Tensor, "n height
             raise VideoError(f"cut or damaged: {shown:.1f} of the {seconds:.1f} seconds that the container promises")
         if held:
             yield torch.from_numpy(np.stack(held))
+
+
+def ahead(paths: Iterable[str | Path], size: int = 16) -> Iterator[tuple[Path, Iterator[Frames]]]:
+    """Each path with its frames as `chunks` gives them, decoded in a thread: beside the work on the chunks before, also
+    on the last ones of the video before. Two chunks wait at most; what is not taken of a video is passed over."""
+    paths = [*map(Path, paths)]
+    waiting = _in_a_thread(_joined(paths, size), held=2)
+    for path in paths:
+        frames = _until_its_end(waiting)
+        yield path, frames
+        with suppress(VideoError):
+            deque(frames, 0)
+
+
+def _joined(paths: Iterable[Path], size: int) -> Iterator[Frames | VideoError | None]:
+    """The chunks of all videos; after those of each None, or why there are no more."""
+    for path in paths:
+        try:
+            yield from chunks(path, size)
+            yield None
+        except VideoError as error:
+            yield error
+
+
+def _until_its_end(waiting: Iterator[Frames | VideoError | None]) -> Iterator[Frames]:
+    for chunk in waiting:
+        if isinstance(chunk, VideoError):
+            raise chunk
+        if chunk is None:
+            return
+        yield chunk
+
+
+def _in_a_thread(items: Iterator[T], held: int) -> Iterator[T]:
+    """The items, each made while those before it are used; so many wait at most."""
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque(thread.submit(next, items, end) for _ in range(held))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(thread.submit(next, items, end))
+            yield item
 
 
 def _decoded(container, stream) -> Iterator[av.VideoFrame]:

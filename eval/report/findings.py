@@ -12,9 +12,11 @@ from typing import Any
 
 from eval.metric import known_card
 from eval.quality import FEW_PROMPTS
+from eval.sensitivity import verdicts
 from eval.tables import may_rank, misleads, number
 
 Data = dict[str, Any]
+REWARDED = {"freeze": "standing still", "loop": "beginning again"}  # by which a score misleads
 
 
 def sentences(main: Data, differences: Data | None = None) -> list[str]:
@@ -25,11 +27,22 @@ def sentences(main: Data, differences: Data | None = None) -> list[str]:
     """
     bases = list(dict.fromkeys(row["base"] for row in main["rows"] if contends(row)))
     name = reference(differences)
-    leaders = f"{summary(main)['label']}: {_joined(_leader(main, base, name) for base in bases)}"
+    leaders = f"{_by_what(main)}: {_joined(_leader(main, base, name) for base in bases)}"
     if name is None:
         return [leaders]
     better, worse = (_joined(_most(differences, base, sign) for base in bases) for sign in (1, -1))
     return [f"{name} is better {better}", f"{name} is worse {worse}", leaders]
+
+
+def _by_what(main: Data) -> str:
+    """The column that leaders are named by, with what must be known of it."""
+    column = summary(main)
+    known = known_card(column["name"])
+    if known and not may_rank(known):
+        return f"{column['label']}, on which no fault was tried"
+    said = verdicts(column["name"])
+    rewarded = [words for fault, words in REWARDED.items() if said.get(fault) == "rewards"]
+    return column["label"] + f", which rewards {' and '.join(rewarded)}" * bool(rewarded)
 
 
 def basis(main: Data) -> str:

@@ -17,10 +17,10 @@ from eval.vbench.lens import LENSES, NONE, Network, transformer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from eval.records import Sidecar
     from eval.tables import Table
     from eval.vbench.faults import Clip
     from eval.vbench.score import Backbones
+    from eval.video import Frames
 
 PER_FRAME = (*VBENCH, "imaging_quality", "aesthetic_quality", "sharpness")  # metrics with a number per frame over time
 
@@ -98,27 +98,42 @@ class VBench(Benchmark):
     def score(
         self, videos: Sequence[Path], prompts: Mapping[str, Prompt], settings: VBenchSettings, folder: Path, cache: Path
     ) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.concat(self.score_each(videos, prompts, settings, folder, cache), ignore_index=True)
+
+    def score_each(
+        self, videos: Sequence[Path], prompts: Mapping[str, Prompt], settings: VBenchSettings, folder: Path, cache: Path
+    ) -> Iterator[pd.DataFrame]:
+        """While the networks look at a video, the next one is decoded."""
+        from eval.records import read_beside
         from eval.vbench.score import shown, table_of
+        from eval.video import ahead
 
         networks = self.networks(settings)
-
-        def rows_of(path: Path, said: Sidecar) -> list[dict[str, Any]]:
+        for path, frames in ahead(videos):
+            said = read_beside(path)
             asked = prompts[said.prompt_id]
-            return self.rows(path, networks, measured(asked, settings.metrics), asked, shown(said))
-
-        return table_of(videos, rows_of)
+            found = self.rows(path, networks, measured(asked, settings.metrics), asked, shown(said), frames)
+            yield table_of([(said, found)])
 
     def networks(self, settings: VBenchSettings) -> Backbones:
         """Those that its metrics look through, and no others."""
         return LENSES.get(settings.backbones).load(settings.metrics)
 
     def rows(
-        self, path: Path, networks: Backbones, metrics: Sequence[str], asked: Prompt, shown: str | None
+        self,
+        path: Path,
+        networks: Backbones,
+        metrics: Sequence[str],
+        asked: Prompt,
+        shown: str | None,
+        frames: Iterator[Frames],
     ) -> list[dict[str, Any]]:
         """Of one video. shown: the prompt that all of it follows, None for a story."""
         from eval.vbench.score import score_video
 
-        return score_video(path, networks, metrics=metrics, prompt=shown)
+        return score_video(path, networks, metrics=metrics, prompt=shown, decoded=frames)
 
     def faults(self, videos: Sequence[Path], settings: VBenchSettings, strength: float) -> pd.DataFrame:
         from eval.vbench.faults import scores
@@ -208,11 +223,17 @@ class VBenchLong(VBench):
             known(name, CUSTOM, f"dimension in the benchmark {self.name!r}:")
 
     def rows(
-        self, path: Path, networks: Backbones, metrics: Sequence[str], asked: Prompt, shown: str | None
+        self,
+        path: Path,
+        networks: Backbones,
+        metrics: Sequence[str],
+        asked: Prompt,
+        shown: str | None,
+        frames: Iterator[Frames],
     ) -> list[dict[str, Any]]:
         from eval.vbench.long import score_video
 
-        return score_video(path, networks, metrics=metrics, seconds=self._seconds(asked))
+        return score_video(path, networks, metrics=metrics, seconds=self._seconds(asked), decoded=frames)
 
     def looked_at(self, prompt: Prompt, video: Shape) -> int:
         from eval.vbench.long import spans

@@ -97,11 +97,13 @@ def score_video(
     chunk: int = 16,
     metrics: Collection[str] = VBENCH,
     seconds: int = SECONDS,
+    decoded: Iterable[video.Frames] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of VBench's dimensions and of clip-to-clip consistency under this protocol of the backbones.
 
     The series are the values of the clips, fused with their video's clip-to-clip consistency where the backbones are
-    `Fused`. Memory depends on the frames of a clip, not on the length of the video.
+    `Fused`. Memory depends on the frames of a clip, not on the length of the video. decoded: as in
+    `eval.vbench.score.score_video`.
     """
     long = replace(backbones, protocol=protocol(backbones))
     try:
@@ -112,7 +114,7 @@ def score_video(
         parts = parts_of(metrics)
         compared = [part for part in ("subject", "background") if part in parts]
         seen, firsts, frames = [], {part: [] for part in compared}, 0
-        for start, clip in clips(video.chunks(path, chunk), length):
+        for start, clip in clips(decoded or video.chunks(path, chunk), length):
             seen.append(observe(clip.split(chunk), long, parts, window=length, fps=fps))
             for part in compared:
                 firsts[part].append(_first(part, clip, seen[-1], long))

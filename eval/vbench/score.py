@@ -70,17 +70,19 @@ def score_video(
     chunk: int = 16,
     metrics: Collection[str] = STANDARD,
     prompt: str | None = None,
+    decoded: Iterable[video.Frames] | None = None,
 ) -> list[dict[str, Any]]:
     """One row per metric: frames, metric, protocol, version, value, reason, series.
 
-    Networks that none of the metrics looks through are not run. prompt: for metrics that compare with it.
+    Networks that none of the metrics looks through are not run. prompt: for metrics that compare with it. decoded: the
+    frames of `path`, where somebody decodes them already (`video.ahead`).
     `value` is None exactly where `reason` says why: an unreadable file, no video stream, too few frames for this
     metric, or features that are not finite. Memory depends on `chunk`, the frames decoded and embedded at a time, and
     on the frame size, not on the length.
     """
     try:
         about = {"window": window, "fps": video.facts(path).fps, "prompt": prompt}
-        seen = observe(video.chunks(path, chunk), backbones, parts_of(metrics), **about)
+        seen = observe(decoded or video.chunks(path, chunk), backbones, parts_of(metrics), **about)
     except video.VideoError as error:
         return [row(metric, backbones, 0, reason=str(error)) for metric in metrics]
     return [_measured(metric, seen, backbones) for metric in metrics]
@@ -173,12 +175,12 @@ def score_videos(
     A video without a sidecar is an error: rows need to know which method made them. A sidecar without its video gives
     rows with a reason. metrics: those of each prompt by its id, default the standard ones of every prompt.
     """
-
-    def rows_of(path: Path, said: Sidecar) -> list[dict[str, Any]]:
+    found = []
+    for path, frames in video.ahead(videos, chunk):
+        said = read_beside(path)
         chosen = STANDARD if metrics is None else metrics[said.prompt_id]
-        return score_video(path, backbones, window, chunk, chosen, shown(said))
-
-    return table_of(videos, rows_of)
+        found.append((said, score_video(path, backbones, window, chunk, chosen, shown(said), frames)))
+    return table_of(found)
 
 
 def shown(said: Sidecar) -> str | None:
@@ -186,14 +188,9 @@ def shown(said: Sidecar) -> str | None:
     return None if getattr(said, "then", ()) else said.prompt
 
 
-def table_of(
-    videos: Iterable[str | Path], rows_of: Callable[[Path, Sidecar], Iterable[dict[str, Any]]]
-) -> pd.DataFrame:
-    """The long table of videos with a sidecar beside each, from the rows of each without its identity."""
-    rows = []
-    for path in map(Path, videos):
-        said = read_beside(path)
-        rows += [said.model_dump(include=set(IDENTITY)) | row for row in rows_of(path, said)]
+def table_of(found: Iterable[tuple[Sidecar, Iterable[dict[str, Any]]]]) -> pd.DataFrame:
+    """The long table of videos, from the sidecar of each and its rows, which have no identity."""
+    rows = [said.model_dump(include=set(IDENTITY)) | row for said, rows in found for row in rows]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from pydantic import Field, model_validator
@@ -114,23 +115,32 @@ class Experiment(Strict):
         return self.suite.seeds[: self.suite.benchmarks[benchmark].seeds]
 
     def shards_of(
-        self, entry: str, size: int | None = None, base: str | None = None
+        self, entry: str, size: int | None = None, base: str | None = None, prompts: int | None = None
     ) -> dict[str, list[tuple[str, str | None, int]]]:
         """Name -> videos, as in `videos_of`, that one job makes: some prompts of one benchmark in a row, with one seed.
+        Of the first so many `prompts` of each benchmark, which are whole shards where the suite has rounds of them.
 
         Stable: more prompts or seeds add videos at the end of the last shards, and shards, and move none to another.
         A video that several benchmarks score is made for the first of them.
         """
         size, found, made = size or self.suite.shard, {}, set()
+        if self.suite.stop:
+            size = math.gcd(size, self.suite.stop.prompts)
         for name in self.benchmarks_of(entry):
-            prompts = self.prompts_on(base, name)
+            chosen = self.prompts_on(base, name)[:prompts]
             for seed in self.seeds_of(name):
-                for start in range(0, len(prompts), size):
-                    asked = [(p.id, p.prompt, seed) for p in prompts[start : start + size]]
+                for start in range(0, len(chosen), size):
+                    asked = [(p.id, p.prompt, seed) for p in chosen[start : start + size]]
                     if new := [v for v in asked if v not in made and self.has(entry, v[0], v[2])]:
                         found[f"{name}-{start // size}-seed-{seed}"] = new
                         made.update(new)
         return found
+
+    def rounds(self) -> list[int]:
+        """How many prompts of each benchmark are asked for after each round; without rounds, all."""
+        most = max(map(len, self.prompts.values()))
+        size = self.suite.stop.prompts if self.suite.stop else most
+        return [*range(size, most, size), most]
 
     def encoded(self) -> dict[str, list[Prompt]]:
         """Name -> prompts that one job encodes: some of one benchmark in a row, whatever the shards of videos.

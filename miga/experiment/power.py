@@ -94,7 +94,7 @@ def report(experiment: Experiment, results: Path) -> Iterator[str]:
     suite, metric = experiment.suite, METRICS.get(METRIC)
     folder = results / experiment.name
     parts = [folder / "scores.parquet"] if (folder / "scores.parquet").is_file() else []
-    parts = parts or sorted(folder.glob(f"*/*/{experiment.main}.parquet"))
+    parts = parts or sorted(folder.glob(f"*/*/{experiment.main}/*.parquet"))
     table = scores.read(parts) if parts else pd.DataFrame(columns=list(scores.COLUMNS))
     found = list(claims(experiment))
     if not found:

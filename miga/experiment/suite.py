@@ -15,11 +15,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from eval.benchmark import BENCHMARKS, Name, Settings
-from eval.parsing import Strict, parse
+from eval.parsing import Strict, known, parse
 
 RESERVED = {
     "all", "prompts", "encode", "generate", "score", "scores", "tables", "plots", "publish", "length", "lengths",
     "fetch", "ablation", "leaderboard", "quality", "manifest", "page", "results_page", "take", "faults", "videos",
+    "settled",
 }  # fmt: skip
 
 PLOTS = ("comparison", "drift", "consistency_motion", "cost_quality", "levels")  # of any methods
@@ -140,6 +141,19 @@ class Contrast(Strict):
     bases: tuple[Name, Name] = Field(description="the difference on the first minus that on the second")
 
 
+class Stop(Strict):
+    """Prompts are asked for in rounds over all entries, until every paired difference to the reference is settled."""
+
+    settled: float = Field(
+        gt=0,
+        description="points; a difference is settled where its 95 % interval excludes zero or is narrower than this",
+    )
+    prompts: int = Field(8, ge=2, description="of each benchmark, in a round")
+    metrics: list[str] = Field(
+        ["overall"], min_length=1, description="columns of the first benchmark that are looked at"
+    )
+
+
 class Suite(Strict):
     """A named experiment: base models x entries x benchmarks x prompts x seeds."""
 
@@ -149,6 +163,7 @@ class Suite(Strict):
     files: list[str] = Field(description="files of `config/methods/`, by name; their entries are the rows")
     ablations: list[str] = Field([], description="ablations that are part of `all`; the others are built on demand")
     reference: Name | None = Field(None, description="entry that the table of paired differences compares with")
+    stop: Stop | None = Field(None, description="when fewer prompts than there are suffice; default: all are asked for")
     contrast: Contrast | None = Field(None, description="a table of a difference of differences")
     benchmarks: dict[Name, SerializeAsAny[Settings]] = Field(
         min_length=1,
@@ -194,6 +209,28 @@ class Suite(Strict):
         if twice := sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1}):
             raise ValueError(f"seeds: {twice[0]} is there twice")
         return self
+
+    @model_validator(mode="after")
+    def _stops_by_a_reference(self) -> Suite:
+        if self.stop:
+            if self.reference is None:
+                raise ValueError("stop: differences to what? Name the `reference`")
+            name, said = next(iter(self.benchmarks.items()))
+            for metric in self.stop.metrics:
+                known(metric, [column.name for column in BENCHMARKS.get(name).board(said)], "metric in `stop`:")
+        return self
+
+    @property
+    def noted(self) -> str:
+        """What stands under each table."""
+        if self.stop is None:
+            return self.note
+        return (
+            f"{self.note} Prompts were asked for {self.stop.prompts} at a time, until each difference to "
+            f"{self.reference} in {', '.join(self.stop.metrics)} had an interval that excludes zero or is narrower "
+            f"than {self.stop.settled:g} points, or there were no more; intervals that are looked at so often exclude "
+            "zero a little too readily."
+        ).strip()
 
     def figures(self) -> list[str]:
         """Names of the plots but those of ablations and lengths: the suite's, and what its first benchmark adds."""

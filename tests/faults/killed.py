@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from eval import leaderboard, records, scores, tables, track
+from eval import kept, leaderboard, records, scores, tables, track
 from eval.benchmark import BENCHMARKS, Sheet
 from miga import models
 from miga.engine.method import METHODS
@@ -35,7 +35,11 @@ RESAMPLES = 100
 class Stages:
     """What the rules of a suite do, in one process; `made` are the files by which a stage is begun anew."""
 
-    made = {"generation": [BASE], "scoring": ["scores.parquet"], "publishing": ["tables", "leaderboard", "wandb"]}
+    made = {
+        "generation": [BASE],
+        "scoring": ["scores.parquet", "cache"],
+        "publishing": ["tables", "leaderboard", "wandb"],
+    }
 
     def __init__(self, suite: str) -> None:
         self.experiment = load_experiment(suite, ROOT)
@@ -59,7 +63,8 @@ class Stages:
 
     def scoring(self, suite: Path) -> None:
         videos = list(self.videos(suite).values())
-        found = self.benchmark.score(videos, self.prompts, self.settings, suite / "said", suite / "cache")
+        places = suite / "said", suite / "cache"
+        found = kept.score(self.benchmark, videos, self.prompts, self.settings, *places, deciding=None)
         scores.write(found, suite / "scores.parquet")
 
     def publishing(self, suite: Path) -> None:

@@ -169,16 +169,17 @@ def test_a_suite_that_grows_makes_and_scores_what_is_new(tree, run):
     """A higher limit and another seed: one video of four was there."""
     entry = run.folder / "results/tiny/sprites-unet/direct"
     (old,) = entry.glob("*/seed-*.mp4")
-    before, scored = old.stat().st_mtime_ns, scores.read(entry / "sprites.parquet")
+    shards = [entry / f"sprites/sprites-0-seed-{seed}.parquet" for seed in (1, 2)]
+    before, scored = old.stat().st_mtime_ns, scores.read(shards[0])
     with edited(
         tree, ("config/suites/tiny.yaml", "limit: 1", "limit: 2"), ("config/suites/tiny.yaml", "[1]", "[1, 2]")
     ):
-        finished(run(str(entry / "sprites.parquet"), "--force-use-threads"))
+        finished(run(*map(str, shards), "--force-use-threads"))
     logs = run.folder / "results/tiny/logs/sprites-unet/direct"
     assert len(list(entry.glob("*/seed-*.mp4"))) == 4 and old.stat().st_mtime_ns == before
     assert (logs / "generate-sprites-0-seed-1.log").read_text().count("is there") == 1
-    assert "3 of 4 videos to score" in (logs / "score-sprites.log").read_text()
-    grown = scores.read(entry / "sprites.parquet")
+    assert "1 of 2 videos to score" in (logs / "score-sprites-sprites-0-seed-1.log").read_text()
+    grown = scores.read(shards)
     again = grown.merge(scored[scores.KEY]).sort_values(scores.KEY, ignore_index=True)
     pd.testing.assert_frame_equal(again, scored, check_dtype=False)
     assert len(grown) == 4 * len(scored)

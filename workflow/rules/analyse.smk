@@ -1,4 +1,5 @@
 localrules:
+    settled,
     tables,
     plots,
     ablation,
@@ -6,7 +7,39 @@ localrules:
     leaderboard,
 
 
-# Everything here is a function of two tables: of videos, and of scores.
+# After each round of prompts over all entries, where a suite has rounds: tables so far, and whether more are needed.
+checkpoint settled:
+    input:
+        scores=lambda wildcards: scores_of(
+            *EXPERIMENT.entries,
+            benchmarks=[EXPERIMENT.main],
+            prompts=int(wildcards.prompts),
+        ),
+        manifests=lambda wildcards: manifests_of(
+            *EXPERIMENT.entries, prompts=int(wildcards.prompts)
+        ),
+    output:
+        *written(BOARDS[0], "differences", folder="rounds/{prompts}", kinds=TEXTS),
+        settled=f"{OUT}/rounds/{{prompts}}/settled.json",
+    log:
+        f"{OUT}/logs/settled-{{prompts}}.log",
+    conda:
+        "../envs/miga.yml"
+    params:
+        title=SUITE.title,
+        note=SUITE.noted,
+        named=named(*EXPERIMENT.entries),
+        entries=list(EXPERIMENT.entries),
+        benchmarks=said_of(EXPERIMENT.main),
+        reference=SUITE.reference,
+        stop=SUITE.stop.model_dump() if SUITE.stop else None,
+        resamples=CONFIG.bootstrap,
+        code=lambda wildcards: shown_digest("settled", EXPERIMENT.main),
+    script:
+        "../scripts/settled.py"
+
+
+# Everything else here is a function of two tables: of videos, and of scores.
 rule tables:
     input:
         scores=rules.scores.output[0],
@@ -30,7 +63,7 @@ rule tables:
         "../envs/miga.yml"
     params:
         title=SUITE.title,
-        note=SUITE.note,
+        note=SUITE.noted,
         entries=list(EXPERIMENT.entries),
         benchmarks=said_of(*SUITE.benchmarks),
         reference=SUITE.reference,
@@ -45,9 +78,13 @@ rule tables:
 rule ablation:
     input:
         scores=lambda wildcards: scores_of(
-            *ABLATIONS[wildcards.table].rows, benchmarks=[EXPERIMENT.main]
+            *ABLATIONS[wildcards.table].rows,
+            benchmarks=[EXPERIMENT.main],
+            prompts=enough(),
         ),
-        manifests=lambda wildcards: manifests_of(*ABLATIONS[wildcards.table].rows),
+        manifests=lambda wildcards: manifests_of(
+            *ABLATIONS[wildcards.table].rows, prompts=enough()
+        ),
         paper=PAPER,
     output:
         tables=expand(f"{OUT}/tables/{{{{table}}}}.{{kind}}", kind=TEXTS),
@@ -66,7 +103,7 @@ rule ablation:
         ablation=lambda wildcards: ABLATIONS[wildcards.table].model_dump(),
         named=lambda wildcards: named(*ABLATIONS[wildcards.table].rows),
         benchmarks=said_of(EXPERIMENT.main),
-        note=SUITE.note,
+        note=SUITE.noted,
         resamples=CONFIG.bootstrap,
         code=lambda wildcards: shown_digest("ablation", EXPERIMENT.main),
         cards=lambda wildcards: code_digest(*cards_of(*ABLATIONS[wildcards.table].rows)),
@@ -159,7 +196,9 @@ rule lengths:
 rule faults:
     input:
         videos=lambda wildcards: manifests_of(
-            SUITE.faults.entry, bases=EXPERIMENT.bases_of(SUITE.faults.entry)[:1]
+            SUITE.faults.entry,
+            bases=EXPERIMENT.bases_of(SUITE.faults.entry)[:1],
+            prompts=enough(),
         ),
     output:
         f"{OUT}/faults.csv",

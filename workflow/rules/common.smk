@@ -1,5 +1,6 @@
 """The experiment, and what the rules ask about it. Functions only: no rule lives here."""
 
+import json
 import os
 import re
 import shlex
@@ -98,15 +99,27 @@ def alone(wildcards):
     return workflow.cores if workflow.local_exec else 1
 
 
+def frames_on(base):
+    """Video frames of each video."""
+    return SUITE.bases[base].frames or SUITE.frames
+
+
 def model_of(base):
     """What decides how a base model is loaded."""
     return SUITE.bases[base].model_dump(include={"model", "params"})
 
 
+@cache
 def prompts_of(entry, benchmark):
     """Prompts of an entry's videos of a benchmark, as plain data by id."""
     found = EXPERIMENT.prompts_of(entry, benchmark)
     return {id: prompt.model_dump() for id, prompt in found.items()}
+
+
+def scored(wildcards):
+    """Those of a shard, which may have videos of other benchmarks too."""
+    found = prompts_of(wildcards.entry, wildcards.benchmark)
+    return {id: found[id] for id, _, _ in videos_of(wildcards) if id in found}
 
 
 def named(*entries):
@@ -127,12 +140,12 @@ def cards_of(*entries):
 
 
 @cache
-def shards_of(base, entry):
-    """Name -> videos of an entry on a base model that one job makes."""
+def shards_of(base, entry, prompts=None):
+    """Name -> videos of an entry on a base model that one job makes; of the first so many prompts of each benchmark."""
     size = CONFIG.shard
     if size is None and entry in MADE:
         size = PASSES.videos_of_a_job(base, entry, CONFIG.shard_hours)
-    return EXPERIMENT.shards_of(entry, size, base)
+    return EXPERIMENT.shards_of(entry, size, base, prompts)
 
 
 def videos_of(wildcards):
@@ -174,24 +187,36 @@ def memory_of(wildcards, attempt):
     return attempt * int(1500 + 1500 * spec_of(wildcards.base).gigabytes)
 
 
-def manifests_of(*entries, bases=None):
+def enough():
+    """How many prompts of each benchmark this run asks for, by what is settled so far."""
+    *rounds, most = EXPERIMENT.rounds()
+    for prompts in rounds:
+        said = checkpoints.settled.get(prompts=prompts).output.settled
+        if json.loads(Path(said).read_text())["settled"]:
+            return prompts
+    return most
+
+
+def manifests_of(*entries, bases=None, prompts=None):
     """Manifests of the shards of entries, on all their base models or on these only."""
     return [
         f"{OUT}/{base}/{entry}/shard-{shard}.json"
         for entry in entries
         for base in bases or EXPERIMENT.bases_of(entry)
-        for shard in shards_of(base, entry)
+        for shard in shards_of(base, entry, prompts)
     ]
 
 
-def scores_of(*entries, benchmarks=tuple(SUITE.benchmarks)):
-    """Scores of entries by all the benchmarks that they take part in, or by these only."""
+def scores_of(*entries, benchmarks=tuple(SUITE.benchmarks), prompts=None):
+    """Scores of entries, shard by shard, by all the benchmarks that they take part in, or by these only."""
     return [
-        f"{OUT}/{base}/{entry}/{benchmark}.parquet"
+        f"{OUT}/{base}/{entry}/{benchmark}/{shard}.parquet"
         for entry in entries
         for benchmark in EXPERIMENT.benchmarks_of(entry)
         if benchmark in benchmarks
         for base in EXPERIMENT.bases_of(entry)
+        for shard, videos in shards_of(base, entry, prompts).items()
+        if not prompts_of(entry, benchmark).keys().isdisjoint(id for id, _, _ in videos)
     ]
 
 
@@ -309,22 +334,43 @@ def parts():
     from miga.experiment.progress import Part, missing
     from eval import records
 
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "generate"]
+    shards = [
+        (job.wildcards.base, job.wildcards.entry, job.params.videos) for job in jobs
+    ]
     wanted = {}
-    for job in workflow.dag.needrun_jobs():
-        if job.rule.name == "generate":
-            which = (job.wildcards.base, job.wildcards.entry)
-            asked = dict(code=job.params.code, frames_asked=job.params.frames)
-            found = missing(Path(OUT), *which, job.params.videos, **asked)
-            wanted.setdefault(which, []).extend(found)
-    seen = records.found(OUT)
+    for base, entry, videos in shards + list(later()):
+        code = frames_digest_of(base, ROWS[entry].method)
+        asked = dict(code=code, frames_asked=frames_on(base))
+        found = missing(Path(OUT), base, entry, videos, **asked)
+        wanted.setdefault((base, entry), []).extend(found)
+    seen = records.found(OUT) if wanted else None
     for (base, entry), videos in wanted.items():
-        chosen = SUITE.bases[base]
         yield Part(
-            frames=chosen.frames or SUITE.frames,
+            frames=frames_on(base),
             passes=PASSES[base, entry],
-            pace=pace_of(chosen, base, seen)[0],
+            pace=pace_of(SUITE.bases[base], base, seen)[0],
             videos=videos,
         )
+
+
+def undecided():
+    """Whether this run is still to see if the suite needs more prompts."""
+    return any(job.rule.name == "settled" for job in workflow.dag.needrun_jobs())
+
+
+def later():
+    """The shards of rounds that this run may come to, as far as methods make them."""
+    if undecided():
+        jobs = [job for job in workflow.dag.jobs if job.rule.name == "generate"]
+        planned = {
+            (j.wildcards.base, j.wildcards.entry, j.wildcards.shard) for j in jobs
+        }
+        for entry in filter(MADE.get, EVERY_ROW):
+            for base in EXPERIMENT.bases_of(entry):
+                for shard, videos in shards_of(base, entry).items():
+                    if (base, entry, shard) not in planned:
+                        yield base, entry, videos
 
 
 def announce():
@@ -332,10 +378,12 @@ def announce():
     from snakemake.logging import logger
     from miga.experiment.progress import Progress, begin
 
+    prompts = None if undecided() else enough()
     asked = sum(
-        len(EXPERIMENT.videos_of(entry, base))
+        len(videos)
         for entry in EVERY_ROW
         for base in EXPERIMENT.bases_of(entry)
+        for videos in shards_of(base, entry, prompts).values()
     )
     devices = len(gpus()) or 1 if workflow.local_exec else workflow.nodes
     run = begin(EXPERIMENT.name, Path(OUT), parts(), asked, devices, SUITE.smaller)

@@ -34,7 +34,7 @@ rule generate:
         ),
         videos=videos_of,
         then=then_of,
-        frames=lambda wildcards: SUITE.bases[wildcards.base].frames or SUITE.frames,
+        frames=lambda wildcards: frames_on(wildcards.base),
         encoder=SUITE.encoder.model_dump(),
         suite=EXPERIMENT.name,
         code=generation_digest,
@@ -67,7 +67,7 @@ rule take:
 # All that is published of the sidecars, read once; labels join here.
 rule videos:
     input:
-        lambda wildcards: manifests_of(*EVERY_ROW),
+        lambda wildcards: manifests_of(*EVERY_ROW, prompts=enough()),
     output:
         f"{OUT}/videos.parquet",
     log:

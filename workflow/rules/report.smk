@@ -64,7 +64,7 @@ rule page:
         "../envs/miga.yml"
     params:
         title=SUITE.title,
-        note=SUITE.note,
+        note=SUITE.noted,
         entries=list(EXPERIMENT.entries),
         tables=TABLES,
         code=code_digest("workflow/scripts/page.py"),

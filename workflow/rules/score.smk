@@ -2,28 +2,28 @@ localrules:
     scores,
 
 
-# One rule for every benchmark. What a judge said and the scores of each video are kept in the cache, so that an
-# interrupted job resumes and a suite that grows scores its new videos only; what a benchmark leaves to be read besides
-# is in the folder called as itself.
+# One rule for every benchmark, a job per shard of videos. What a judge said and the scores of each video are kept in the
+# cache, so that an interrupted job resumes and a suite that grows scores its new videos only; what a benchmark leaves to
+# be read besides is in the folder called as the table of scores.
 rule score:
     input:
-        videos=lambda wildcards: manifests_of(wildcards.entry, bases=[wildcards.base]),
+        videos=f"{OUT}/{{base}}/{{entry}}/shard-{{shard}}.json",
         weights=of_benchmark(
             lambda benchmark, settings: list(
                 map(os.path.relpath, benchmark.weights(settings))
             )
         ),
     output:
-        f"{OUT}/{{base}}/{{entry}}/{{benchmark}}.parquet",
+        f"{OUT}/{{base}}/{{entry}}/{{benchmark}}/{{shard}}.parquet",
     log:
-        f"{OUT}/logs/{{base}}/{{entry}}/score-{{benchmark}}.log",
+        f"{OUT}/logs/{{base}}/{{entry}}/score-{{benchmark}}-{{shard}}.log",
     conda:
         "../envs/miga.yml"
     resources:
         gpu=gpu_of_benchmark,
         mem_mb=1000,
     params:
-        prompts=lambda wildcards: prompts_of(wildcards.entry, wildcards.benchmark),
+        prompts=scored,
         settings=of_benchmark(lambda benchmark, settings: settings.of_scores()),
         cache=f"{OUT}/cache/{{benchmark}}",
         formulas=of_benchmark(lambda benchmark, settings: benchmark.formulas(settings)),
@@ -37,7 +37,7 @@ rule score:
 
 rule scores:
     input:
-        scores_of(*EVERY_ROW),
+        lambda wildcards: scores_of(*EVERY_ROW, prompts=enough()),
     output:
         f"{OUT}/scores.parquet",
     log:
