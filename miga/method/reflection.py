@@ -64,8 +64,6 @@ REFLECTED = {  # parameter `reflection` -> the stages whose sweeps are followed 
 class Reflection(Part):
     """Judges a queue after each of its sweeps; remembers the last score.
 
-    Attributes
-    ----------
     stages: those in which chunks are judged; where there are none, nothing is.
     chunk: frames that are judged together (frames per noise level).
     reference: frames before them that they are compared with.
