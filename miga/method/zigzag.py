@@ -138,8 +138,9 @@ class Zigzag(Part):
 
     def append(self, kind: str) -> None:
         """A chunk at the noisiest level: pure noise, or the base clip's last frame under that level's noise."""
-        if self.wanted is None or self.queue.next_id < self.wanted:
-            self.queue.append(fill(self.context, kind, self.last, "push", self.settings.l_zig, self.queue.next_id))
+        entered = self.emitted * self.settings.l_zig + len(self.queue)
+        if self.wanted is None or entered < self.wanted:
+            self.queue.append(fill(self.context, kind, self.last, "push", self.settings.l_zig, entered))
 
 
 def fill(context: Context, kind: str, last: Tensor | None, purpose: str, frames: int, first_id: int) -> LatentQueue:

@@ -119,6 +119,12 @@ def test_what_no_frame_feels_is_left_out_and_no_frame_feels_it(flow, config, fra
     assert torch.allclose(*videos, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("frames", [9, 16, 30])
+def test_draining_with_chunks_as_long_as_the_window_ends_on_an_empty_queue(frames):
+    model = ToyModel()
+    assert len(generate(model, frames, Miga(drain=True, l_zig=model.window, reflection="off"))) == frames
+
+
 def test_memory_does_not_grow_with_the_video():
     model = ToyModel()
     stream = METHOD.generate(model, model.encode(["a"]), None, Miga(reflection="off"), KeyedNoise(1), Trace())
