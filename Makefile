@@ -28,7 +28,7 @@ quick: setup
 	@$(BIN)/python workflow/ending.py results/quick
 
 # docs/results-$(SUITE).md and README.md's table from the finished suite; finishes it first where it is not.
-SUITE ?= sprites
+results: SUITE ?= sprites
 results: setup
 	$(BIN)/snakemake --cores $(CORES) --forcerun results_page --config suite=$(SUITE) -- results_page
 
