@@ -1,9 +1,9 @@
 """A node of pretended GPUs at work on a suite: `python benchmarks/cluster.py --gpus 16 --videos 1000 --kills 20`.
 
 Snakemake, its jobs, the leases of GPUs, shards of the plan's size, sidecars and files are those of a run. The network
-sleeps for as long as the plan says that it computes (`standin/sleeper.py`), and jobs start by a fork
-(`standin/forks.py`). Meanwhile jobs are killed with -9 at random. Says for which part of the time GPUs were at work,
-and fails where a video is missing or was made twice, or where a GPU had two jobs at once.
+sleeps for as long as the plan says that it computes (`standin/sleeper.py`). Meanwhile jobs are killed with -9 at
+random. Says for which part of the time GPUs were at work, and fails where a video is missing or was made twice, or
+where a GPU had two jobs at once.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import yaml
-from standin.forks import SOCKET, client
 
 from eval import records
 from miga.experiment.digest import ROOT
 
-STANDIN = Path(__file__).with_name("standin")
+STANDIN = Path(__file__).with_name("standin") / "sleeper.py"
 PLUGIN = {
     "METADATA": "Metadata-Version: 2.1\nName: sleeper\nVersion: 1\n",
     "entry_points.txt": "[miga.base_models]\nsleeper = sleeper:SPEC\n",
@@ -50,14 +50,13 @@ def main() -> None:
         home = Path(folder)
         prepare(home, options)
         began = time.time()
-        server, run = start(home, options.gpus)
-        kills = Kills(server.pid, home, options)
+        run = start(home, options.gpus)
+        kills = Kills(run.pid, home, options)
         kills.start()
         status = run.wait()
         ended = time.time()
         kills.over.set()
         kills.join()
-        server.kill()
         if status:
             sys.exit((home / "log").read_text()[-4000:])
         report(home, options, kills, began, ended)
@@ -79,8 +78,7 @@ def prepare(home: Path, options: argparse.Namespace) -> None:
     (home / "cluster.yaml").write_text(yaml.safe_dump(suite))
     for name, text in PLUGIN.items():
         write(home / "plugin/sleeper-1.dist-info" / name, text)
-    for file in STANDIN.glob("*.py"):
-        shutil.copy(file, home / "plugin")
+    shutil.copy(STANDIN, home / "plugin")
     write(home / "plugin/weights/model_index.json", '{"unet": ["none", "None"]}')
     listed = "\n".join(f"echo 'GPU {n}: Pretended (UUID: GPU-{n:04})'" for n in range(options.gpus))
     write(home / "bin/nvidia-smi", f"#!/bin/sh\n{listed}\n")
@@ -92,9 +90,8 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def start(home: Path, gpus: int) -> list[subprocess.Popen]:
-    """The server of forks, and `snakemake videos` as on a node with so many GPUs."""
-    (home / "jobs").mkdir()
+def start(home: Path, gpus: int) -> subprocess.Popen:
+    """`snakemake videos` as on a node with so many GPUs."""
     environment = os.environ | {
         "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(home / "plugin"),
@@ -104,25 +101,19 @@ def start(home: Path, gpus: int) -> list[subprocess.Popen]:
     profile = ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", str(gpus), "--retries", "5"]
     leased = ["--resources", f"gpu={gpus}", "--set-resources", "generate:gpu=1", "encode:gpu=1"]
     config = [f"suite={home / 'cluster.yaml'}", "results=results", f"shard_hours={SHARD_SECONDS / 3600}"]
-    main = f"import sys; sys.executable = {client(home / 'jobs')!r}; from snakemake.cli import main; main(sys.argv[1:])"
-    snakemake = ["-c", main, "-s", str(ROOT / "Snakefile"), *profile, *leased, "--config", *config, "--", "videos"]
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), *profile, *leased]
     with (home / "log").open("w") as log:
-
-        def python(*said: str) -> subprocess.Popen:
-            return subprocess.Popen([sys.executable, *said], cwd=home, env=environment, stdout=log, stderr=log)
-
-        server = python(str(home / "plugin/forks.py"), str(home / "jobs"))
-        while not (home / "jobs" / SOCKET).exists():
-            time.sleep(0.1)
-        return [server, python(*snakemake)]
+        return subprocess.Popen(
+            [*command, "--config", *config, "--", "videos"], cwd=home, env=environment, stdout=log, stderr=log
+        )
 
 
 class Kills(threading.Thread):
     """Kills jobs at random moments, and notes which videos were whole then."""
 
-    def __init__(self, server: int, home: Path, options: argparse.Namespace) -> None:
+    def __init__(self, run: int, home: Path, options: argparse.Namespace) -> None:
         super().__init__(daemon=True)
-        self.server, self.home, self.wanted = server, home, options.kills
+        self.of, self.home, self.wanted = run, home, options.kills
         self.chance, self.over = random.Random(options.seed), threading.Event()
         self.done, self.whole = 0, {}
         self.videos = options.videos
@@ -133,17 +124,20 @@ class Kills(threading.Thread):
             while len(found := whole(self.home)) < number * self.videos / (self.wanted + 1):
                 if self.over.wait(0.5):
                     return
-            if jobs := generating(self.server, self.home / "jobs"):
+            if jobs := generating(self.of):
                 self.whole |= found
                 self.chance.choice(jobs).kill()
                 self.done += 1
 
 
-def generating(server: int, jobs: Path) -> list[psutil.Process]:
-    """The generation jobs that are alive."""
-    scripts = {process: jobs / str(process.pid) for process in psutil.Process(server).children()}
-    alive = [process for process in scripts if process.status() != psutil.STATUS_ZOMBIE]
-    return [process for process in alive if scripts[process].read_text().endswith(".generate.py")]
+def generating(run: int) -> list[psutil.Process]:
+    """The generation jobs of a run that are alive."""
+    found = []
+    for process in psutil.Process(run).children(recursive=True):
+        with suppress(psutil.Error, IndexError):  # gone meanwhile
+            if process.cmdline()[-1].endswith(".generate.py"):
+                found.append(process)
+    return found
 
 
 def whole(home: Path) -> dict[Path, int]:

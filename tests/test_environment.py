@@ -11,6 +11,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from miga.experiment.suite import Config
+
 ROOT = Path(__file__).parent.parent
 LOCK = (ROOT / "requirements.lock").read_text().splitlines()
 
@@ -40,6 +42,15 @@ def test_rules_run_in_an_environment_with_the_lock_and_the_project():
         assert [Path(os.path.normpath(folder / path)) for path in paths] == [ROOT / "requirements.lock", ROOT]
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     assert set(re.findall(r"conda:\n +\"(.+)\"", rules)) == {"../envs/miga.yml"}
+
+
+def test_rules_run_in_the_image_that_the_config_names():
+    """And the image, built as everywhere, has first in its path what they run with."""
+    rules = (ROOT / "workflow/rules/common.smk").read_text()
+    assert "\n\ncontainer: CONFIG.image\n" in rules and "image" in Config.model_fields
+    image = (ROOT / "Dockerfile").read_text()
+    folder = re.search(r"^RUN VBENCH=1 \.ci/install (\S+)$", image, re.M)[1]
+    assert f"ENV PATH={folder}/miga/bin:$PATH VBENCH_PYTHON={folder}/vbench/bin/python" in image
 
 
 def test_the_lock_holds_what_the_project_asks_for():

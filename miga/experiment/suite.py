@@ -273,6 +273,9 @@ class Config(Strict):
     shard_hours: float = Field(
         2, gt=0, description="hours of a generation job by the plan, where the suite says its pace"
     )
+    image: str | None = Field(
+        None, description="container image that rules run in with --sdm apptainer, such as miga-bench.sif"
+    )
     bootstrap: int = Field(10_000, ge=100, description="resamples of the confidence intervals")
     wandb: Wandb = Wandb()
 

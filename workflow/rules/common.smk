@@ -69,6 +69,11 @@ def either(names):
 
 METHODS = Registry("miga.methods", "method")
 CONFIG, EXPERIMENT = load()
+
+
+container: CONFIG.image
+
+
 ROWS = EXPERIMENT.rows()
 MADE = EXPERIMENT.made()
 EVERY_ROW = EXPERIMENT.rows_of_all()
