@@ -10,8 +10,9 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import distributions
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ import pandas as pd
 from pydantic import BaseModel, Field, PositiveInt
 
 from eval import leaderboard, records, tables, video
-from eval.benchmark import BENCHMARKS, Sheet
+from eval.benchmark import BENCHMARKS, Benchmark, Settings, Sheet
 from eval.contrast import contrast
 from eval.files import file_digest, write_json
 from eval.metric import known_card
@@ -82,7 +83,7 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
     """(what, whether it matches, why not) for everything that the folder of a suite claims about itself.
 
     Files against the manifest's digests; videos against the hash of decoded frames in their sidecars (`videos=False`
-    skips the decoding); leaderboards and tables, intervals included, against what the scores and sidecars make of them.
+    skips the decoding); leaderboards and tables, row by row with intervals, against what scores and sidecars make.
     """
     suite = Path(suite)
     claims = read_claims(suite / "manifest.json")
@@ -95,14 +96,11 @@ def verify(suite: str | Path, videos: bool = True) -> Iterator[tuple[str, bool, 
             yield name, same, "" if same else "is not the file that the manifest describes"
     scores, facts = read(suite / "scores.parquet"), records.read(suite / "videos.parquet")
     yield _checked("videos.parquet, read again", lambda: _check_facts(suite, facts))
-    resamples, suite_says = claims.config.config.bootstrap, claims.config.experiment.suite
+    said = scores, facts, claims.config.config.bootstrap, claims.config.experiment
     for path in sorted(suite.glob("leaderboard/*.csv")):
-        yield _checked(path.relative_to(suite), lambda path=path: _check_board(path, scores, facts, resamples))
+        yield _checked(path.relative_to(suite), lambda path=path: _check_board(path, *said))
     for path in sorted(suite.glob("tables/*.csv")):
-        yield _checked(
-            f"{path.relative_to(suite)}, recomputed",
-            lambda path=path: _check_table(path, scores, facts, resamples, suite_says),
-        )
+        yield _checked(f"{path.relative_to(suite)}, recomputed", lambda path=path: _check_table(path, *said))
     if videos:
         for place, fact in zip(records.places(facts), facts.itertuples(), strict=True):
             yield _checked(place, lambda place=place, fact=fact: _check_video(suite / place, fact.frames_sha256))
@@ -114,8 +112,25 @@ class _Suite(BaseModel):
     contrast: dict[str, tuple[str, str]] | None = None
 
 
+class _Ablation(BaseModel):
+    table: str
+    rows: dict[str, str]
+
+
 class _Experiment(BaseModel):
     suite: _Suite = _Suite()
+    entries: dict[str, Any] = {}
+    ablations: dict[str, _Ablation] = {}
+
+    def rows_of(self, table: str) -> dict[str, str] | None:
+        """Entry -> words of an ablation's table; None where the table is none."""
+        return next((one.rows for one in self.ablations.values() if one.table == table), None)
+
+    def benchmarks(self) -> Iterator[tuple[Benchmark, Settings]]:
+        """The benchmarks of the suite, with what it says about them."""
+        for name, said in self.suite.benchmarks.items():
+            found = BENCHMARKS.get(name)
+            yield found, parse(found.settings, said, f"benchmark {name!r}")
 
 
 class _Settings(BaseModel):
@@ -199,81 +214,91 @@ def _check_video(path: Path, digest: str | None) -> str:
     return "" if video.frames_digest(path) == digest else "its frames are not those that its sidecar describes"
 
 
-def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int) -> str:
+def _check_board(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, experiment: _Experiment) -> str:
+    """Make the board again, with all rows that the suite's entries have, and compare every number."""
     board = leaderboard.read(path)
+    of_entries = scores[scores["entry"].isin(experiment.entries or board["entry"])]
     metrics = [known for name in dict.fromkeys(board["metric"]) if (known := known_card(name))]
-    used = scores[scores["entry"].isin(board["entry"]) & scores["protocol"].isin(board["protocol"])]
+    used = of_entries[of_entries["protocol"].isin(board["protocol"])]
+    for benchmark, settings in experiment.benchmarks():
+        if benchmark.table == path.stem:
+            used, metrics = benchmark.own(of_entries, settings), benchmark.board(settings)
     again = leaderboard.build(used, facts, board["date"].iloc[0], metrics, resamples).set_index(leaderboard.KEY)
-    for row in board.set_index(leaderboard.KEY).itertuples():
-        name = "/".join(row.Index[1:])
-        if row.Index not in again.index:
-            return f"{name} is not in the scores"
+    board = board.set_index(leaderboard.KEY)
+    if odd := _in_one_only(board, again, "leaderboard"):
+        return odd
+    for row in board.itertuples():
         if again.loc[row.Index, "scores_sha256"] != row.scores_sha256:
-            return f"{name} was computed from other scores"
-        for column in ("value", "low", "high", "n", "total"):
-            if not _same(getattr(row, column), again.loc[row.Index, column]):
-                return f"{name}: {column} is {getattr(row, column)}, the scores say {again.loc[row.Index, column]}"
-    return ""
+            return f"{'/'.join(row.Index[1:])} was computed from other scores"
+    return _unequal(board, again, ("value", "low", "high", "n", "total", "prompts", "frames"))
 
 
-def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, suite: _Suite) -> str:
-    """Make the table again from the rows that it has, and compare every number."""
+def _check_table(path: Path, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, experiment: _Experiment) -> str:
+    """Make the table again, with all rows that the suite says, and compare all that stands in it."""
     table = pd.read_csv(path)
-    sheet = Sheet(entries=list(dict.fromkeys(table["entry"])), resamples=resamples)
-    common = dict(entries=sheet.entries, resamples=resamples)
-    columns = [known for name in table.columns if (known := known_card(name))]
-    if path.stem == "cost":
-        again = tables.cost(facts, **common)
-    elif path.stem == "speed":
-        measured = records.read_lengths(path.parents[1].glob(LENGTHS))
-        again = tables.speed(measured, facts, sheet.entries)
-    elif made := _made_by_a_benchmark(path.stem, suite.benchmarks):
-        again = made(scores, facts, sheet)
-    elif not columns:
+    again = _made_again(path, table, scores, facts, resamples, experiment)
+    if again is None:
         return "nobody here knows how it is made: the package of its benchmark or metrics is not installed"
-    else:
-        again = _made_by_the_suite(path.stem, _of_the_first_benchmark(scores, suite), facts, suite, columns, **common)
     key = [column for column in ("base", "entry", "score", "series") if column in table]
     table, again = table.set_index(key), tables.to_frame(again).set_index(key)
-    if odd := sorted(set(table.index) ^ set(again.index)):
-        return f"{'/'.join(odd[0])} is in one of table and scores only"
-    for row in table.index:
-        for column in table.columns.intersection(again.select_dtypes("number").columns):
-            found, made = table.loc[row, column], again.loc[row, column]
-            if not _same(found, made):
-                return f"{'/'.join(row)}: {column} is {found}, the scores say {made}"
-    return ""
+    if lost := again.columns.difference(table.columns).tolist():
+        return f"it has no column {lost[0]}"
+    return _in_one_only(table, again, "table") or _unequal(table, again, again.columns)
 
 
-def _made_by_the_suite(name: str, scores, facts, suite: _Suite, columns, entries, resamples) -> tables.Table:
-    """The table of differences, of differences of differences, or of an ablation."""
+def _made_again(
+    path: Path, table: pd.DataFrame, scores: pd.DataFrame, facts: pd.DataFrame, resamples: int, experiment: _Experiment
+) -> tables.Table | None:
+    """The table of this name, of this suite; None where it is of a package that is not here."""
+    name, suite, words = path.stem, experiment.suite, experiment.rows_of(path.stem)
+    # in the table's order, which decides ties
+    entries = list(dict.fromkeys([*table["entry"], *(words or experiment.entries)]))
+    if name == "cost":
+        return tables.cost(facts, entries, resamples=resamples)
+    if name == "speed":
+        return tables.speed(records.read_lengths(path.parents[1].glob(LENGTHS)), facts, entries)
+    for benchmark, settings in experiment.benchmarks():
+        if made := benchmark.tables(settings).get(name):
+            return made(scores, facts, Sheet(entries=entries, resamples=resamples))
+    columns = [known for column in table.columns if (known := known_card(column))]
+    if not columns:
+        return None
+    for benchmark, settings in islice(experiment.benchmarks(), 1):  # tables of the suite are about its first
+        scores = benchmark.own(scores, settings)
+        columns = benchmark.columns(settings) if words else benchmark.board(settings)
     if name == "contrast":
         return contrast("", "", scores, facts, columns=columns, resamples=resamples, **suite.contrast)
     if name == "differences":
-        entries = [suite.reference, *entries]
         return tables.differences("", "", scores, facts, suite.reference, columns, entries, resamples=resamples)
-    return tables.comparison("", "", scores, facts, columns, entries, resamples=resamples)
+    if words:
+        scores, facts = (rows[rows["entry"].isin(words)] for rows in (scores, facts))
+    heading = "Setting" if words else "Method"
+    return tables.comparison("", "", scores, facts, columns, entries, words, heading, resamples=resamples)
 
 
-def _of_the_first_benchmark(scores: pd.DataFrame, suite: _Suite) -> pd.DataFrame:
-    """The rows that tables of a suite are about, rather than of one of its benchmarks."""
-    for name, said in suite.benchmarks.items():
-        found = BENCHMARKS.get(name)
-        return found.own(scores, parse(found.settings, said, f"benchmark {name!r}"))
-    return scores
+def _in_one_only(found: pd.DataFrame, again: pd.DataFrame, what: str) -> str:
+    odd = sorted(set(found.index) ^ set(again.index))
+    return f"{'/'.join(odd[0])} is in one of {what} and scores only" if odd else ""
 
 
-def _made_by_a_benchmark(name: str, benchmarks: Mapping[str, Any]) -> Callable | None:
-    """How the suite's benchmarks make a table of that name; None where it is none of theirs."""
-    for benchmark, said in benchmarks.items():
-        found = BENCHMARKS.get(benchmark)
-        if made := found.tables(parse(found.settings, said, f"benchmark {benchmark!r}")).get(name):
-            return made
-    return None
+def _unequal(found: pd.DataFrame, again: pd.DataFrame, columns: Iterable[str]) -> str:
+    """The first cell that differs, in words."""
+    for row in found.index:
+        for column in columns:
+            one, other = found.loc[row, column], again.loc[row, column]
+            if not _same(one, other):
+                return f"{'/'.join(row)}: {column} is {one}, the scores say {other}"
+    return ""
 
 
-def _same(one: float | None, other: float | None) -> bool:
-    return (pd.isna(one) and pd.isna(other)) or abs(one - other) <= EQUAL
+def _same(one: Any, other: Any) -> bool:
+    """Two numbers, or two words; what is missing equals what is empty."""
+    gone = [pd.isna(value) or value == "" for value in (one, other)]
+    if any(gone):
+        return all(gone)
+    if isinstance(one, str) or isinstance(other, str):
+        return str(one) == str(other)
+    return abs(float(one) - float(other)) <= EQUAL
 
 
 def _files(suite: Path) -> Iterator[Path]:

@@ -18,8 +18,6 @@ from eval.parsing import known
 class Registry:
     """The plug-ins of one entry-point group; each is imported when it is asked for, and no other.
 
-    Parameters
-    ----------
     group: the entry-point group, such as "miga.methods".
     what: what one is called in sentences, such as "method".
     """

@@ -21,6 +21,7 @@ from eval.plots import STYLE, looks
 
 WIDTH, HEIGHT = 7.0, 3.1  # inches
 DPI = 110
+SOFTWARE, MARK = 0x0131, "miga strip"  # the EXIF tag by which a strip is known for one
 
 
 def strip(
@@ -53,10 +54,17 @@ def strip(
 
 def write(frames: Sequence[Image.Image], fps: float, path: str | Path, quality: int = 60) -> None:
     """An animated WebP that begins again at its end."""
-    held = io.BytesIO()
-    kind = dict(format="WEBP", quality=quality, method=4, duration=round(1000 / fps), loop=0)
+    held, about = io.BytesIO(), Image.Exif()
+    about[SOFTWARE] = MARK
+    kind = dict(exif=about, format="WEBP", quality=quality, method=4, duration=round(1000 / fps), loop=0)
     frames[0].save(held, save_all=True, append_images=frames[1:], **kind)
     write_bytes(path, held.getvalue())
+
+
+def is_strip(path: Path) -> bool:
+    """Whether a picture is of `write`; an error where it is no picture."""
+    with Image.open(path) as picture:
+        return picture.getexif().get(SOFTWARE) == MARK
 
 
 def _frames(clips, curves, drawn, prompt: str, fps: float):

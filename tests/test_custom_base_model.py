@@ -12,6 +12,7 @@ import pytest
 from eval import video
 from miga import models
 from miga.commands.generate import generate
+from miga.commands.models import models as list_models
 from miga.models import registry
 
 PAGE = Path(__file__).parents[1] / "docs" / "add-a-base-model.md"
@@ -46,7 +47,7 @@ def test_the_example_is_short_and_unknown_until_installed():
 
 
 def test_once_installed_it_is_listed_and_makes_videos(installed, tmp_path, capsys):
-    models.show()
+    list_models()
     assert "Quiet" not in (shown := capsys.readouterr().out) and "quiet" in shown
     model = models.load("quiet")
     assert (type(model).__name__, model.stands_for, model.guidance_scale) == ("Quiet", "quiet", 2.0)

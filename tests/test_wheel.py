@@ -10,6 +10,8 @@ import pytest
 import miga
 from miga.experiment.digest import HOME_FILES, ROOT
 
+pytestmark = pytest.mark.xdist_group("wheel")  # what they share is made once
+
 PACKAGES = ("miga", "baselines", "eval", "snakemake_logger_plugin_miga")
 BUILT_FROM = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", *PACKAGES, *HOME_FILES)
 JUNK = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -74,6 +76,13 @@ def test_it_knows_the_suites_and_itself(installed, tmp_path):
     )
     assert code == 0, err
     assert out.split()[:3] == [str(installed), str(installed / "miga/experiment/home"), "sprites"]
+
+
+def test_videos_are_not_imported_into_the_package(installed, tmp_path):
+    suites = installed / "miga/experiment/home/config/suites"
+    before = sorted(suites.rglob("*"))
+    code, _, err = run(installed, tmp_path, "-m", "miga", "import", ".", "--suite", "sprites", "--as", "mine")
+    assert code == 2 and "which stays as it is: `miga init FOLDER`" in err and sorted(suites.rglob("*")) == before
 
 
 def test_a_suite_is_laid_down_and_planned(installed, tmp_path):

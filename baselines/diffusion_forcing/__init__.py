@@ -7,6 +7,7 @@ The way to long video of models that were trained with a level per frame. When e
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from miga.engine.base_model import BaseModel, Text
 from miga.engine.method import Card, Method, MethodConfig
 from miga.engine.noise import Noise
 from miga.engine.solvers import History
+from miga.engine.trace import Trace
 
 PREFIX = 5 / 25  # share of a window that is the end of the one before: 17 video frames of 97
 
@@ -44,7 +46,9 @@ class DiffusionForcing(MethodConfig):
     guidance_scale: float | None = Field(None, description="classifier-free guidance; default: the model's")
 
 
-def generate(model, texts, num_latents, config, noise, trace):
+def generate(
+    model: BaseModel, texts: Sequence[Text], num_latents: int, config: DiffusionForcing, noise: Noise, trace: Trace
+) -> Iterator[Float[Tensor, "f c h w"]]:
     """The video window by window; with a lag and without overlap, as one queue."""
     window, block, given = model.window, config.block, model.given
     asked = -(-max(num_latents, 1 if given is None else len(given) + 1) // block) * block

@@ -13,8 +13,6 @@ from torch import Tensor
 class Turn(NamedTuple):
     """One call of the network.
 
-    Attributes
-    ----------
     state: of every frame, 0 = pure noise and not started, k = its k-th step is due, steps + 1 = finished.
     steps: which frames take a step.
     start, end: the frames that the network is shown.

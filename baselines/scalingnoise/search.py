@@ -29,8 +29,6 @@ from miga.engine.windows import Window, diagonal, lookahead_prefix
 class Beam:
     """One of the parallel histories of the video.
 
-    Attributes
-    ----------
     queue: its frames in flight.
     anchor: (d,) features of the picture that its candidates are compared with.
     pending: finished frames that the beams do not all share yet, each with the number of the beam that finished it.

@@ -85,8 +85,8 @@ def load(
     if "flow" in parts:
         (path,) = located(weights, [RAFT])
         flow, versions["flow"] = optical_flow(path, device), version(path)
-    # what looks at pixels alone, or through those, needs none of the first three
-    if not parts - versions.keys() - PIXELS:
+    # what looks at pixels alone, or through those above, needs none of the first three
+    if not {part for part in parts - versions.keys() - PIXELS if not callable(part)}:
         return Backbones("vbench", "-", None, None, None, device, looks, flow, versions)
     dino, clip, amt = located(weights)
     code = _package(package) if "interpolation" in parts else None

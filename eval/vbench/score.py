@@ -227,7 +227,7 @@ def _sharpness(frames: UInt8[Tensor, "n height width 3"]) -> Float[Tensor, " n"]
 
 
 _EACH_FRAME = {"thumbnail": thumbnails, "sharpness": _sharpness}  # no network, frame by frame
-PIXELS = frozenset(_EACH_FRAME)  # parts whose scores no network decides
+PIXELS = frozenset([*_EACH_FRAME, "change", "displacement"])  # parts whose scores no network decides
 
 
 def _difference(

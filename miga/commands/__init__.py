@@ -23,7 +23,7 @@ COMMANDS = {
     "sprites faults": ("miga.commands.sprites:faults", "make the matrix of which metric sees which fault"),
     "tune": ("miga.commands.tune:tune", "measure which constants of MIGA suit a base model"),
     "suites": ("miga.commands.suites:suites", "list the suites: what each asks, costs and needs"),
-    "doctor": ("miga.experiment.doctor:doctor", "say what is installed, which suite would run and what is missing"),
+    "doctor": ("miga.commands.doctor:doctor", "say what is installed, which suite would run and what is missing"),
     "plan": ("miga.experiment.plan:plan", "estimate what a suite costs before it starts"),
     "import": ("miga.commands.given:take_in", "make videos that somebody else made a row of a suite"),
     "progress": ("miga.experiment.progress:progress", "say how far the run of a suite is"),

@@ -41,11 +41,17 @@ def take_in(
     from eval.files import write_text
     from eval.parsing import known, parse
     from miga.experiment.check import wanted
+    from miga.experiment.digest import HOME, ROOT
     from miga.experiment.experiment import given_videos, home, imported_as, load_experiment
     from miga.experiment.given import unlike
     from miga.experiment.suite import MethodFile
 
     root = home()
+    if root == HOME != ROOT and not suite.endswith((".yaml", ".yml")):
+        raise ValueError(
+            f"--suite {suite}: is one of the installed package, which stays as it is: `miga init FOLDER` lays down "
+            "suites of your own; import in that folder"
+        )
     experiment, path = load_experiment(suite, root), imported_as(suite, root, name)
     if name in experiment.rows() or path.exists():
         raise ValueError(f"--as {name}: the suite {experiment.name!r} has an entry of that name; choose another")

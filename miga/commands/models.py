@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+TRAINED = dict(one="per clip", start="clip + clean", each="per frame")
+
 
 def models(json: bool = False) -> None:
     """List the base models and whether their weights are here.
@@ -15,9 +17,22 @@ def models(json: bool = False) -> None:
     Args:
         json: Print everything that is known of them as JSON.
     """
-    from miga import models
+    from json import dumps
 
-    models.show(json)
+    from miga.models import facts, is_present, registry, remedy_for
+
+    specs = [registry.get(name) for name in registry.names()]
+    if json:
+        print(dumps({spec.name: facts(spec) for spec in specs}, indent=1, ensure_ascii=False))
+        return
+    row = "{:<20} {:<9} {:>6} {:<17} {:<14} {:<10} {:<62} {}".format
+    print(row("name", "size", "fps", "attention", "trained levels", "start image", "licence", "weights"))
+    for spec in specs:
+        can, options = spec.abilities, spec.options
+        state = "here" if is_present(spec) else f"missing: {remedy_for(spec)} ({spec.gigabytes:g} GB)"
+        attention = f"{can.attention}{', rotary' if can.rotary else ''}"
+        cells = f"{options.width}x{options.height}", options.fps, attention, TRAINED[can.trained], can.start_image
+        print(row(spec.name, *cells, spec.licence, state))
 
 
 def convert(name: Positional[str], source: Positional[Path], out: Positional[Path]) -> None:

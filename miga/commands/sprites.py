@@ -15,6 +15,7 @@ def train(
     seed: int = 0,
     threads: int = 0,
     shipped: bool = False,
+    replace: bool = False,
 ) -> None:
     """Train one of the models that this project ships; run again, it resumes where it was stopped.
 
@@ -29,9 +30,14 @@ def train(
         seed: Seeds the weights, the clips and the noise.
         threads: CPU threads (0: all).
         shipped: Start from the shipped weights of a base model, not from scratch.
+        replace: Write the finished weights over those that are there.
     """
+    from miga.sprites.networks import WEIGHTS
     from miga.sprites.train import train as run
 
+    there = [path for path in (WEIGHTS / model, WEIGHTS / f"{model}.safetensors") if path.exists()]
+    if there and not replace:
+        raise ValueError(f"{there[0]} is there already: give --replace to write the finished weights over it")
     run(model, folder, steps=steps, device=device, seed=seed, threads=threads, shipped=shipped)
 
 

@@ -30,12 +30,12 @@ def strip(
         seed: A seed; default: the first.
     """
     from eval.files import only_ours
+    from eval.strip import is_strip, write
     from eval.strip import strip as make
-    from eval.strip import write
 
     if out.suffix != ".webp":
         raise ValueError(f"--out {out}: the strip is a .webp file")
-    only_ours(out, lambda path: path.read_bytes()[8:16] == b"WEBPVP8X", "an animated WebP")
+    only_ours(out, is_strip, "a strip of `miga strip`")
     frames, fps = make(suite, entries, base, prompt, seed)
     write(frames, fps, out)
     print(f"{out}: {len(frames)} frames, {out.stat().st_size / 1e6:.2f} MB")

@@ -11,8 +11,6 @@ from typing import Any, Literal
 class Abilities:
     """What a base model can do, as far as methods and listings ask.
 
-    Attributes
-    ----------
     attention: what `engine.attention` replaces: attention over time per pixel (UNets), joint attention over all
         tokens of a clip (transformers), or nothing.
     prediction: what the network predicts, the noise (epsilon) or the flow.

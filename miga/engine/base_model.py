@@ -92,8 +92,6 @@ class Decoder(Part, ABC):
 class BaseModel(ABC):
     """A pretrained text-to-video denoiser with its autoencoder, text tower and solver.
 
-    Attributes
-    ----------
     name: name in the registry, such as "videocrafter2" or "sprites-unet".
     stands_for: the published base model that it is, or is the small relative of: decides what is a port.
     abilities: what a method can do with it.
@@ -157,7 +155,8 @@ class BaseModel(ABC):
 
     @abstractmethod
     def encode(self, prompts: list[str]) -> list[Text]:
-        """Encode prompts; the text tower is in memory only while this runs."""
+        """Encode prompts, one `Text` each; the text tower is in memory only while this runs. A prompt that it cuts says
+        so by its `tokens`."""
 
     @abstractmethod
     def denoise(
@@ -169,8 +168,11 @@ class BaseModel(ABC):
     ) -> Float[Tensor, "b f c h w"]:
         """The network's output (epsilon or flow) for windows whose frames sit at one level each, guidance inside.
 
-        `text` is one prompt for all windows or one for each. Rows of the batch are independent: how windows are
-        batched changes results by rounding only.
+        latents, levels: of b windows of f frames, levels in -1..num_levels - 1, on the model's device.
+        text: one prompt for all windows or one for each.
+        guidance_scale: of classifier-free guidance, 1 for none; default: the model's.
+
+        Rows of the batch are independent: how windows are batched changes results by rounding only.
         """
 
     @abstractmethod
@@ -179,7 +181,10 @@ class BaseModel(ABC):
 
     @abstractmethod
     def encode_frames(self, frames: UInt8[Tensor, "n height width 3"]) -> Float[Tensor, "f c h w"]:
-        """Encode frames of a video (0..255, not necessarily whole) to latents (the mean of the posterior)."""
+        """Encode frames of a video (0..255, not necessarily whole) to latents (the mean of the posterior).
+
+        `ValueError` for a number of frames that no number of latents decodes to.
+        """
 
     @abstractmethod
     def latent_frames(self, frames: int) -> int:

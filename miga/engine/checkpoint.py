@@ -68,8 +68,6 @@ def copied(value: Any, device: torch.device | None = None) -> Any:
 class Stream(Iterator[Tensor]):
     """A generation in flight whose state between two chunks can be saved.
 
-    Parameters
-    ----------
     chunks: yields finished latents. Everything that it must remember from one chunk to the next is in `parts`, so that
         started anew on restored parts it yields what comes next.
     parts: by name.
@@ -95,8 +93,6 @@ class Stream(Iterator[Tensor]):
 class Checkpoint:
     """A generation in flight.
 
-    Attributes
-    ----------
     identity: what asked for the video (method, parameters, model digest, prompt, seed, frames); plain values.
     latents: how many latents have been taken from the generation and pushed to the decoder.
     frames: how many decoded frames have been written.

@@ -41,8 +41,6 @@ def warm_start(context: Context, base: Float[Tensor, "f c h w"], lookahead: bool
 class Diagonal(Part):
     """A diagonal queue from its warm start on.
 
-    Parameters
-    ----------
     context: the model, noise and prompt.
     lookahead: keep finished frames before the queue, as context of the cleanest window.
     last: how many frames to emit; None: until closed.

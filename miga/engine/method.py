@@ -57,9 +57,17 @@ class Card:
 class Method:
     """A name, a card, typed parameters, and `generate(model, texts, num_latents, config, noise, trace)`.
 
-    `generate` yields chunks of finished latents `(f, C, h, w)` in the order of the video, `num_latents` in all (the
-    last chunk may hold more; the caller cuts). `num_latents=None` asks an infinite method for more until it is closed.
-    `texts` is one prompt, or several for a method whose card says `multi_prompt`.
+    `generate` yields chunks of finished latents (f, C, h, w), of the model's `latent_shape`, device and dtype, in the
+    order of the video. It raises `ValueError`, before the first chunk, for parameters that do not fit each other or the
+    model, and `FloatingPointError` where the network's numbers are no longer finite.
+
+    model: what `check` has let pass; `model.denoise` and its other methods are all that a method may ask of it.
+    texts: one prompt, or several for a method whose card says `multi_prompt`.
+    num_latents: latent frames in all, 1 or more (the last chunk may hold more; the caller cuts). None asks an infinite
+        method for more until it is closed.
+    config: an instance of the class `config`.
+    noise: where all random numbers come from, by purpose, frame and level.
+    trace: takes what the method tells about its run.
 
     `arrange(native, wanted, seed)` is for controls that rearrange decoded frames: `generate` then yields the base
     model's own clip whatever was asked, which decodes to `native` frames, and the video shows those at the returned

@@ -16,8 +16,6 @@ from miga.engine.solvers import History, Solver, Stepped
 class LatentQueue:
     """Consecutive frames of one video at one noise level each.
 
-    Attributes
-    ----------
     latents: (n, C, h, w), on the model's device.
     levels: (n,) int64 on the CPU; the solver's level of each frame, -1 when finished.
     ids: (n,) int64 on the CPU; the frame's number in the video, which addresses its noise.

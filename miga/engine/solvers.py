@@ -76,8 +76,6 @@ def scaled_linear_alphas(start: float = 0.00085, end: float = 0.012, steps: int 
 class DDIM(Solver):
     """DDIM for epsilon prediction with noise `eta`.
 
-    Parameters
-    ----------
     num_levels: steps T; `grid` may make it a few more.
     eta: 0 deterministic, 1 as much noise as DDPM.
     grid: "linspace" = round(linspace(0, 999, T)), as FIFO-Diffusion and MIGA; "strided" = every (1000 // T)-th timestep

@@ -25,8 +25,6 @@ TOKENS = 2**16  # latent positions in one call by default: a real model's window
 class Context:
     """What all sweeps of one video share.
 
-    Attributes
-    ----------
     text: the prompt of every window that is not given its own.
     batch: windows in one call of the denoiser; default: as many small ones as make a call worthwhile, at most 16.
     guidance_scale: classifier-free guidance; default: the model's.
@@ -85,8 +83,6 @@ class Context:
 class Lane:
     """A queue with its plan for one sweep.
 
-    Attributes
-    ----------
     stage, number: what the sweep is part of and which one it is, for traces and errors.
     purpose: tells apart the noise of sweeps that step one frame at one level more than once; default: the stage.
     texts: a prompt per window, where they differ.

@@ -17,20 +17,14 @@ GOOD, BAD, NOTE = "ok", "MISSING", "note"
 Finding = tuple[str, str, str]  # state, what, details
 
 
-def doctor(suite: str = "auto") -> int:
-    """Say what is installed, which suite would run, and what is missing for it. Exit status 1 when something is.
+def findings(suite: str = "auto") -> Iterator[Finding]:
+    """All that can be said of this machine and of a suite, by name or path; auto: the one that runs here.
 
-    Example: miga doctor --suite sprites
-
-    Args:
-        suite: A suite by name or path; auto: the one that `snakemake` would take here.
-    """
-    findings = [*machine(), *packages(), *of_suite(suite), *benchmarks(suite)]
-    for state, what, details in findings:
-        print(f"{state:<8} {what:<22} {details}")
-    missing = [what for state, what, _ in findings if state == BAD]
-    print(f"\nmissing: {', '.join(missing)}" if missing else "\nnothing is missing")
-    return 1 if missing else 0
+    `ValueError` for a suite that is none."""
+    yield from machine()
+    yield from packages()
+    yield from of_suite(suite)
+    yield from benchmarks(suite)
 
 
 def machine() -> Iterator[Finding]:

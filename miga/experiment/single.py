@@ -41,8 +41,6 @@ def generate(
 
     What is asked for is checked when this is called; work begins with the first frames that are taken.
 
-    Parameters
-    ----------
     model: a base model, of `miga.load`.
     prompt: what the video shows; several in a row for methods that take several (docs/methods.md says which).
     method: the name of a method, as `miga methods` lists them.
@@ -56,10 +54,8 @@ def generate(
     checkpoint_every: frames between checkpoints of a saved video; killed and asked for again, it resumes.
     progress: called with the frames that have come, and the number that was asked for (None: no end).
 
-    Raises
-    ------
-    ValueError: one sentence that names what cannot be and what to do: an empty prompt, an unknown method or parameter,
-        what the method does not do on this model, a file that is missing or somebody else's.
+    `ValueError`: one sentence that names what cannot be and what to do: an empty prompt, an unknown method or
+    parameter, what the method does not do on this model, a file that is missing or somebody else's.
     """
     prompts = [prompt] if isinstance(prompt, str) else prompt
     job = asked(prompts, model.name, method, params or {}, frames, seed, start, save, crf, checkpoint_every)

@@ -27,8 +27,6 @@ from miga.experiment.video import Frames
 class Spool:
     """Frames and state of one video in flight.
 
-    Parameters
-    ----------
     path: the video; the files stand beside it.
     identity: the request of the video. A checkpoint of another request is a `ValueError` that says how it differs.
     every: frames between two checkpoints.

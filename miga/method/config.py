@@ -80,8 +80,6 @@ class Miga(MethodConfig):
 class Settings:
     """All constants of one run. The first block is `Miga`'s, the second what only the presets choose.
 
-    Attributes
-    ----------
     emit_level: level at which chunks leave the zigzag queue.
     near: with guidance "comb", how far before a window its nearest guide stands.
     warmup_update: `update` while the queue fills.

@@ -61,8 +61,6 @@ class Budget(Part):
     made at the latest when a second one could be paid for, or when no chunks are left to choose from. Half of the
     candidates go after half of the steps that remain (successive halving, arXiv 1502.07943).
 
-    Attributes
-    ----------
     share: extra passes per pass of everything else.
     model: whose calls are counted.
     """

@@ -25,8 +25,6 @@ class Unified(Part):
     Source: stage 2 of Figure 1b. The grid is that of funcs.py:764-794 and text2video.py:1040-1069 of the release, which
     sweeps over the whole video; that it may run as a wavefront is ours.
 
-    Parameters
-    ----------
     stage: name in traces, and purpose of its noise.
     level: of all frames as they arrive.
     renoise: frames arrive clean and are noised to `level` first (released code's second pass).

@@ -17,17 +17,13 @@ def load(
 ) -> BaseModel:
     """A base model, ready to denoise.
 
-    Parameters
-    ----------
     name_or_directory: a registered name (`miga.models.registry`), or a diffusers-style directory. Under `_miga`, its
         `model_index.json` says which registered model it is run `like`, and with which other `options`.
     device: such as "cuda:1"; default: the GPU where there is one.
     dtype: precision of the denoiser: fp32, fp16, bf16 or fp64; default: the original's on a GPU, fp32 on a CPU.
     options: keys of the model's options, the class of which is that of its `registry.Spec.options`.
 
-    Raises
-    ------
-    ValueError: one sentence that names the unknown name or key, or the file that is missing or broken and the remedy.
+    `ValueError`: one sentence that names the unknown name or key, or the file that is missing or broken and the remedy.
     """
     from miga.models import weights
     from miga.models.pretrained import precision_of
@@ -90,28 +86,6 @@ def is_present(spec: registry.Spec) -> bool:
 def remedy_for(source: registry.Source) -> str:
     """The command that gets missing weights."""
     return source.remedy or f"miga models fetch {source.name}"
-
-
-def show(json: bool = False) -> None:
-    """Print the registered base models, what they can do, and whether their weights are here."""
-    specs = [registry.get(name) for name in registry.names()]
-    if json:
-        import json as encoder
-
-        rows = {spec.name: facts(spec) for spec in specs}
-        print(encoder.dumps(rows, indent=1, ensure_ascii=False))
-        return
-    row = "{:<20} {:<9} {:>6} {:<17} {:<14} {:<10} {:<62} {}".format
-    print(row("name", "size", "fps", "attention", "trained levels", "start image", "licence", "weights"))
-    for spec in specs:
-        can, options = spec.abilities, spec.options
-        state = "here" if is_present(spec) else f"missing: {remedy_for(spec)} ({spec.gigabytes:g} GB)"
-        attention = f"{can.attention}{', rotary' if can.rotary else ''}"
-        cells = f"{options.width}x{options.height}", options.fps, attention, TRAINED[can.trained], can.start_image
-        print(row(spec.name, *cells, spec.licence, state))
-
-
-TRAINED = dict(one="per clip", start="clip + clean", each="per frame")
 
 
 def facts(spec: registry.Spec) -> dict[str, Any]:

@@ -90,16 +90,12 @@ WAN = {
 def convert(name: str, source: Path, out: Path, config: Mapping[str, Any] | None = None) -> Path:
     """Convert the original weights of a registered model to a model directory.
 
-    Parameters
-    ----------
     name: of a registered model that can be converted, such as videocrafter2 or wan2.2-ti2v-5b.
     source: VideoCrafter2's `model.ckpt`, or the folder of Wan or SkyReels as its authors publish it.
     out: the directory to make; it appears when it is whole and must not exist before.
     config: sizes of the networks where they are not the released ones, as `VIDEOCRAFTER2` and `WAN` have them.
 
-    Raises
-    ------
-    ValueError: one sentence that names the file, what was expected in it, and what to do.
+    `ValueError`: one sentence that names the file, what was expected in it, and what to do.
     """
     spec = registry.get(name)
     if not spec.convert:

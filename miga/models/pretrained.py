@@ -37,8 +37,6 @@ class Pretrained(BaseModel):
 
     Latents and the solver are float32 whatever the precision of the networks (float64 with float64 networks).
 
-    Parameters
-    ----------
     directory: the model directory.
     name: what sidecars call it.
     options: how it is run.

@@ -83,8 +83,6 @@ class SkyReelsOptions(TransformerOptions):
 class Source:
     """Weights that can be fetched: what they are, where they come from, under which licence.
 
-    Attributes
-    ----------
     repo, revision: on the Hugging Face hub; no revision means that the first fetch takes the newest one and records it.
     files: patterns of the files that are needed.
     gigabytes: what a fetch downloads, about.
@@ -116,8 +114,6 @@ def never(index: Index, network: Index) -> bool:
 class Spec(Source):
     """A base model: what runs it, what it can do, its defaults, its card, its source.
 
-    Attributes
-    ----------
     cls: "module:Class" of a `BaseModel` made as `cls(directory, name, options, device, precision)`.
     convert: "module:function" that writes the original weights as a model directory, see `models.convert`.
     recognises: whether a model directory is of this kind, by its model_index.json and its denoiser's config.json; asked

@@ -193,7 +193,7 @@ def train_unet(
     until: int | None = None,
     start: Path | None = None,
 ) -> UNetAndText:
-    """Noise prediction on cached latents, one noise level a clip, the text tower and the probes trained along.
+    """Noise prediction on cached latents, one noise level per clip, the text tower and the probes trained along.
 
     What moves where is learned first, then what it looks like. `start` is a folder of weights to start from; they know
     the former.

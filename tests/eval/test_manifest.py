@@ -11,6 +11,8 @@ import pytest
 from eval import leaderboard, manifest, records, scores, tables, video
 from tests.eval.conftest import LABELS, MAIN, made_up_scores, made_up_sidecars, moving_square, write_video
 
+SETTINGS = {"miga": "with", "static": "without"}  # an ablation
+
 
 @pytest.fixture
 def suite(finished, tmp_path):
@@ -32,10 +34,16 @@ def finished(tmp_path_factory):
     tables.write(tables.comparison("vbench", "t", table, facts, MAIN, resamples=100), folder / "tables")
     tables.write(tables.cost(facts, resamples=100), folder / "tables")
     tables.write(tables.differences("differences", "t", table, facts, "static", MAIN, resamples=100), folder / "tables")
+    tables.write(
+        tables.comparison("ablation", "t", table, facts, MAIN, [*SETTINGS], SETTINGS, "Setting", resamples=100),
+        folder / "tables",
+    )
     leaderboard.write(
         leaderboard.build(table, facts, "2026-01-31", MAIN, resamples=100), folder / "leaderboard/vbench.csv"
     )
-    config = {"config": {"bootstrap": 100}, "experiment": {"suite": {"reference": "static"}}}
+    experiment = {"suite": {"reference": "static"}, "entries": dict.fromkeys(SETTINGS)}
+    experiment["ablations"] = {"one": {"table": "ablation", "rows": SETTINGS}}
+    config = {"config": {"bootstrap": 100}, "experiment": experiment}
     found = manifest.build(folder, "snakemake --cores 2", {"eval": "0"}, config)
     manifest.write(found, folder / "manifest.json")
     return folder
@@ -72,13 +80,43 @@ def test_a_changed_number_is_found_even_with_its_file_digest_fixed(suite):
 
 @pytest.mark.parametrize(
     "name, column", [("vbench", "overall_high"), ("cost", "calls_per_frame"), ("differences", "drift"),
-                     ("vbench", "drift_n")])  # fmt: skip
+                     ("vbench", "drift_n"), ("ablation", "overall")])  # fmt: skip
 def test_every_number_of_a_table_is_made_again(suite, name, column):
     path = suite / f"tables/{name}.csv"
     table = pd.read_csv(path)
     table.loc[0, column] += 1
     table.to_csv(path, index=False)
     assert f"miga: {column} is" in wrong(suite)[f"tables/{name}.csv, recomputed"]
+
+
+@pytest.mark.parametrize("name", ["vbench", "cost", "differences", "ablation"])
+def test_a_row_that_is_left_out_of_a_table_is_found(suite, name):
+    path = suite / f"tables/{name}.csv"
+    pd.read_csv(path).iloc[:-1].to_csv(path, index=False)
+    assert "is in one of table and scores only" in wrong(suite)[f"tables/{name}.csv, recomputed"]
+
+
+@pytest.mark.parametrize("column", ["overall_n", "setting", "drift_high"])
+def test_a_column_that_is_left_out_of_a_table_is_found(suite, column):
+    path = suite / "tables/ablation.csv"
+    pd.read_csv(path).drop(columns=column).to_csv(path, index=False)
+    assert wrong(suite)["tables/ablation.csv, recomputed"] == f"it has no column {column}"
+
+
+def test_words_and_marks_of_a_table_are_made_again(suite):
+    path = suite / "tables/ablation.csv"
+    table = pd.read_csv(path)
+    table["setting"] = table["setting"].replace("without", "within")
+    table.to_csv(path, index=False)
+    why = wrong(suite)["tables/ablation.csv, recomputed"]
+    assert "static: setting is within, the scores say without" in why
+
+
+def test_a_row_that_is_left_out_of_a_board_is_found(suite):
+    path = suite / "leaderboard/vbench.csv"
+    board = leaderboard.read(path)
+    leaderboard.write(board[board["entry"] != "static"], path)
+    assert "static/background_consistency is in one of leaderboard" in wrong(suite)["leaderboard/vbench.csv"]
 
 
 def test_a_board_that_keeps_its_digests_and_changes_a_value_is_found(suite):

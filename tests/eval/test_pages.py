@@ -12,6 +12,7 @@ from PIL import Image
 
 from eval import leaderboard, plots, quality, records, report, scores, tables
 from eval.report import pages
+from eval.strip import is_strip
 from miga.commands import main
 from tests.eval.conftest import ENTRIES, LABELS, MAIN, made_up_scores, made_up_sidecars
 
@@ -121,6 +122,8 @@ def test_the_strip_moves_and_is_small(tmp_path, capsys, monkeypatch):
     assert first != last
     assert main(["strip", str(folder), "--entries", "mega", "--out", str(out)]) == 2
     assert "unknown entry of" in capsys.readouterr().err and out.stat().st_size
-    (tmp_path / "mine.webp").write_text("mine")
-    assert main(["strip", str(folder), "--out", str(tmp_path / "mine.webp")]) == 2
-    assert (tmp_path / "mine.webp").read_text() == "mine"
+    mine, stills = tmp_path / "mine.webp", [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    stills[0].save(mine, save_all=True, append_images=stills[1:])
+    before = mine.read_bytes()
+    assert main(["strip", str(folder), "--out", str(mine)]) == 2 and mine.read_bytes() == before
+    assert is_strip(out) and is_strip(ROOT / "docs/pictures/strip.webp") and not is_strip(mine)

@@ -111,8 +111,9 @@ TYPED = [
     ("models fetch wan2.1-1.3b", "wan2.1-1.3b.json: cannot be read"),  # "Expecting property name", no file named
     ("models fetch wan2.1-14b", "wan2.1-14b.json: is no record"),  # T
     ("sprites train --model nope", "nope"),
-    ("sprites train --model reader --device banana", "device 'banana'"),  # T
-    ("sprites train --model reader --folder garbage", "garbage: file exists"),
+    ("sprites train --model reader --replace --device banana", "device 'banana'"),  # T
+    ("sprites train --model reader --replace --folder garbage", "garbage: file exists"),
+    ("sprites train --model sprites-wan", "weights/sprites-wan is there already: give --replace"),  # W: written over
     ("sprites evaluate --clips 0", "--clips 0"),
     ("sprites evaluate --sheet mine.png", "--sheet mine.png"),  # S: the picture was written over
     ("sprites evaluate --sheet sheet.txt", "--sheet sheet.txt"),  # W

@@ -17,6 +17,8 @@ from eval import records, scores
 from miga.experiment.digest import ROOT
 from tests.faults.killed import KILLS, RESAMPLES
 
+pytestmark = pytest.mark.xdist_group("killed")  # what they share is made once
+
 SUITE = """
 title: Killed
 bases: {sprites-unet: {model: sprites-unet, params: {num_levels: 2}}}

@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     found = cases(args.dir, args.set, args.case)
     if not found:
-        print(f"no golden case below {args.dir} (a set is a folder with a json a case)", file=sys.stderr)
+        print(f"no golden case below {args.dir} (a set is a folder with a json per case)", file=sys.stderr)
         return 1
     print(ROW.format("set", "case", "quantity", "error", "tolerance", ""))
     failed = total = 0

@@ -35,7 +35,10 @@ class Check:
 
 
 class Absent:
-    """An array that a case does not hold: whatever is made of it is absent too, and nothing is compared with it."""
+    """An array that a case does not hold: whatever is made of it, by torch and numpy too, is absent, and nothing is
+    compared with it. What is stored and would have to be compared with it is a failure."""
+
+    __array_priority__ = 1000
 
     def __getattr__(self, name: str) -> Absent:
         if name.startswith("__"):
@@ -51,7 +54,18 @@ class Absent:
     def __len__(self) -> int:
         return 0
 
-    __getitem__ = __add__ = __sub__ = __mul__ = __truediv__ = __rmul__ = __ne__ = __call__
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None) -> Absent:
+        return ABSENT
+
+    def __array_ufunc__(self, *args, **options) -> Absent:
+        return ABSENT
+
+    def __array_function__(self, *args) -> Absent:
+        return ABSENT
+
+    __getitem__ = __add__ = __sub__ = __mul__ = __truediv__ = __matmul__ = __pow__ = __ne__ = __gt__ = __lt__ = __call__
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rmatmul__ = __neg__ = __call__
     __hash__ = object.__hash__
 
 
@@ -67,6 +81,8 @@ def compare(quantity: str, actual, expected, tolerance: float | Mapping[str, flo
         tolerance = tolerance.get(quantity, tolerance.get(quantity.rsplit(".")[-1], min(tolerance.values())))
     if expected is ABSENT:
         return Check(quantity, 0.0, 0.0, NOT_STORED)
+    if actual is ABSENT:
+        return Check(quantity, math.nan, 0.0, "what it follows from is not stored")
     a, b = (np.asarray(x.detach().double() if torch.is_tensor(x) else x, dtype=np.float64) for x in (actual, expected))
     if a.shape != b.shape:
         return Check(quantity, math.nan, tolerance, f"shape {a.shape} instead of {b.shape}")
@@ -96,6 +112,14 @@ class Stored(dict):
     def __getitem__(self, name: str) -> Any:
         self.read.add(name)
         return super().__getitem__(name) if name in self else ABSENT
+
+    def rows(self, index: str, *names: str) -> Iterator[tuple]:
+        """Rows of arrays beside the numbers of an index; none where one of them is not stored: then what is stored of
+        the others stays unread."""
+        numbers = self[index]
+        if numbers is ABSENT or not self.keys() >= set(names):
+            return iter(())
+        return zip(numbers.tolist(), *(self[name] for name in names), strict=True)
 
     def unread(self) -> Iterator[Check]:
         for name in self.keys() - self.read:

@@ -224,26 +224,30 @@ class Run:
 
     def calls(self, golden) -> Iterator[Check]:
         """Every call of the denoiser: what it was for, which frames it read and stepped, timesteps, sums."""
-        base, width = self.model.solver.num_levels, width_of(golden, "call_frames", "call_t") or len(self.seen["queue"])
-        rows, seen = self.trace.windows, self.model.record
+        base, rows, seen = self.model.solver.num_levels, self.trace.windows, self.model.record
+        width = width_of(golden, "call_frames", "call_t") or max(len(row["window"].frames) for row in rows)
         yield compare("number of calls", len(seen), golden["call_phase"].shape[0])
         yield compare("n_model_calls_total", self.model.calls, self.meta["n_model_calls_total"])
         phases = self.meta["phases"]
-        yield compare(
-            "call_phase", [phases.index("base")] * base + [phases.index(r["phase"]) for r in rows], golden["call_phase"]
-        )
+        found = [phases.index("base")] * base + [phases.index(row["phase"]) for row in rows]
+        yield compare("call_phase", found, golden["call_phase"])
         for name in ("iter", "outer_iter", "candidate", "qlen"):
             yield compare(f"call_{name}", [-1] * base + [row[name] for row in rows], golden[f"call_{name}"])
         frames = [pad(row["window"].frames, width) for row in rows]
         yield compare("call_frames", [pad((), width)] * base + frames, golden["call_frames"])
         yield compare("call_nframes", [len(call["t"]) for call in seen], golden["call_nframes"])
         kept = [pad(row["window"].steps, width) for row in rows]
-        if {"call_phase", "call_start", "call_cal_len"} <= golden.keys():
+        if {"call_start", "call_cal_len"} <= golden.keys():
             yield compare("kept frames (call_start, call_cal_len)", kept, self.kept(golden, base, width))
-        if "call_phase" in golden:
-            offsets = [row["window"].offset for row in rows if row["phase"] != "reflect"]
-            inside = golden["call_phase"] != (phases.index("reflect") if "reflect" in phases else -1)
-            yield compare("call_bias", offsets, golden["call_bias"][inside][base:])
+        inside = np.array([row["phase"] != "reflect" for row in rows])
+        if "call_cal_len" not in golden:  # alone, each says less
+            starts = [row["window"].steps[0] for row in rows if row["phase"] != "reflect"]
+            yield compare("call_start", starts, golden["call_start"][base:][inside])
+        if "call_start" not in golden:
+            lengths = [len(row["window"].steps) for row in rows if row["phase"] != "reflect"]
+            yield compare("call_cal_len", lengths, golden["call_cal_len"][base:][inside])
+        offsets = [row["window"].offset for row in rows if row["phase"] != "reflect"]
+        yield compare("call_bias", offsets, golden["call_bias"][base:][inside])
         times = [pad(call["t"][:1] if i < base else call["t"], width) for i, call in enumerate(seen)]
         yield compare("call_t", times, golden["call_t"])
         yield compare("call_x_sum", [call["x"] for call in seen], golden["call_x_sum"], self.sums)
@@ -252,11 +256,10 @@ class Run:
     def kept(self, golden, base, width):
         """Queue positions that each recorded call stepped; in a search the first, frozen chunks are not stepped."""
         frozen = self.trace.events["settings"][0]["reference_chunks"] * self.chunk
-        searches = self.meta["phases"].index("reflect") if "reflect" in self.meta["phases"] else -1
-        columns = (golden[f"call_{name}"][base:] for name in ("phase", "start", "cal_len"))
+        columns = (golden[f"call_{name}"][base:] for name in ("start", "cal_len"))
         first = [
-            (max(start, frozen) if phase == searches else start, start + keep)
-            for phase, start, keep in zip(*columns, strict=True)
+            (max(start, frozen) if row["phase"] == "reflect" else start, start + keep)
+            for row, start, keep in zip(self.trace.windows, *columns, strict=True)
         ]
         return [pad(range(start, stop), width) for start, stop in first]
 
@@ -282,12 +285,11 @@ class Run:
             if event["adopted"] is not None:
                 adopted.append([event["sweep"], event["adopted"], event["candidates"][event["adopted"]]])
         judged, adopted = np.reshape(judged, (-1, 5)), np.reshape(adopted, (-1, 3))
-        if "reflect_judge" in golden:
-            exact, scores = [0, 1, 4], [2, 3]
-            yield compare("reflect_judge decisions", judged[:, exact], golden["reflect_judge"][:, exact])
-            yield compare("reflect_judge scores", judged[:, scores], golden["reflect_judge"][:, scores], self.tolerance)
-            yield compare("reflect_adopt decisions", adopted[:, :2], golden["reflect_adopt"][:, :2])
-            yield compare("reflect_adopt scores", adopted[:, 2], golden["reflect_adopt"][:, 2], self.tolerance)
+        exact, scores = [0, 1, 4], [2, 3]
+        yield compare("reflect_judge decisions", judged[:, exact], golden["reflect_judge"][:, exact])
+        yield compare("reflect_judge scores", judged[:, scores], golden["reflect_judge"][:, scores], self.tolerance)
+        yield compare("reflect_adopt decisions", adopted[:, :2], golden["reflect_adopt"][:, :2])
+        yield compare("reflect_adopt scores", adopted[:, 2], golden["reflect_adopt"][:, 2], self.tolerance)
         if "adjust_num" in self.meta:
             yield compare("adjust_num", judged[:, 4].sum(), self.meta["adjust_num"])
             yield compare("adjust_adopt_num", len(adopted), self.meta["adjust_adopt_num"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,18 +127,24 @@ def video(frames: Tensor) -> Tensor:
     return frames.transpose(0, 1)[None]
 
 
+def one_of(batch: int, number: int, generator: torch.Generator, shape: tuple[int, ...]) -> Tensor:
+    return torch.randn((batch, *shape), generator=generator)[number]
+
+
 class TraceNoise(ReplayNoise):
     """The published scripts' draws: initial noise and shuffles from one seed, the steps' noise from another."""
 
-    def __init__(self, settings: dict) -> None:
+    def __init__(self, settings: dict, number: int = 0, batch: int = 1) -> None:
         super().__init__(settings["seed_initial_noise"])
         self.steps = ReplayNoise(settings["seed_step_noise"])
-        self.seed, self.drawn = settings["seed_step_noise"], []  # the steps' noise, in order
+        self.unused = ReplayNoise(settings["seed_step_noise"])
+        for source in (self, self.steps, self.unused):  # all videos of a batch are drawn at once
+            source.stream = partial(one_of, batch, number, source.generator)
+        self.drawn = []  # the steps' noise, in order
 
     def of_steps(self, count: int, shape: tuple[int, ...]) -> list[Tensor]:
         """The noise of each step, as it was used; where nothing is added it is drawn for nothing, as published."""
-        unused = ReplayNoise(self.seed)
-        return self.drawn or [unused.clip("sample", shape[0], step, shape[1:]) for step in range(count)]
+        return self.drawn or [self.unused.clip("sample", shape[0], step, shape[1:]) for step in range(count)]
 
     def clip(self, purpose, num_frames, level, shape):
         if purpose == "start":
@@ -147,9 +154,12 @@ class TraceNoise(ReplayNoise):
 
 
 def replay_trace(method: Method, config: MethodConfig, case: Case, folder: Path) -> Iterator[Check]:
-    """A short run of the method on the tiny UNet: solver table, initial noise, every stored output and latent."""
+    """A short run of the method on the tiny UNet for every video of the batch: solver table, initial noise, and every
+    stored output and latent."""
     settings, expected, tolerance, axes = case
     model = TinyUNet(folder, settings)
+    sides = 1 if settings["guidance_scale"] == 1 else 2  # passes of a step: the prompt's, the empty prompt's
+    batch = next((len(x) for name, x in expected.items() if re.fullmatch(r"x_init\w*|step\d+\.\w+", name)), 1)
     probes: dict[str, Tensor] = {}
 
     def probe(name):
@@ -161,14 +171,27 @@ def replay_trace(method: Method, config: MethodConfig, case: Case, folder: Path)
 
     model.denoiser.transformer_in.register_forward_hook(probe("first_temporal"))
     model.denoiser.mid_block.temp_attentions[0].register_forward_hook(probe("mid_temporal"))
-    noise = TraceNoise(settings)
-    texts = [Text("", text, expected["text_uncond"][0]) for text in expected["text_cond"]]
-    with torch.inference_mode():
-        chunks = list(method.generate(model, texts, settings["F"], config, noise, Trace()))
-    latents, outputs = zip(*((video(x), video(output)) for x, output in model.passes()), strict=True)
-    sides = 1 if settings["guidance_scale"] == 1 else 2  # passes of a step: the prompt's, the empty prompt's
-    before = latents[::sides]
-    after = [*before[1:], video(torch.cat(chunks))]
+
+    def run(number: int) -> dict[str, list[Tensor]]:
+        """Kind of array -> what a video has of it at each step, as stored."""
+        model.record = []
+        probes.clear()
+        noise, given = TraceNoise(settings, number, batch), expected["text_cond"]
+        if not method.card.multi_prompt or "injection_rule" not in settings:  # a prompt each, or one for all
+            given = given[number:][:1] if len(given) == batch else given[:1]
+        texts = [Text("", text, expected["text_uncond"][0]) for text in given]
+        with torch.inference_mode():
+            made = torch.cat(list(method.generate(model, texts, settings["F"], config, noise, Trace())))
+        latents, outputs = zip(*((video(x), video(output)) for x, output in model.passes()), strict=True)
+        before = latents[::sides]
+        found = dict(eps_cond=outputs[0::sides], eps_uncond=outputs[1::sides] if sides == 2 else ())
+        found |= {name: (video(value),) for name, value in probes.items()}
+        found["noise"] = [*map(video, noise.of_steps(len(before), made.shape))]
+        return found | dict(before=before, x=[*before[1:], video(made)])
+
+    runs = [run(number) for number in range(batch)]
+    stored = {kind: [torch.cat(steps) for steps in zip(*(one[kind] for one in runs), strict=True)] for kind in runs[0]}
+    before, after = stored["before"], stored["x"]
 
     schedule = settings["scheduler_per_step_in_order"]
     columns = ("alpha_cumprod", "alpha_cumprod_previous", "sigma", "rescale", "rescale_previous")
@@ -180,8 +203,6 @@ def replay_trace(method: Method, config: MethodConfig, case: Case, folder: Path)
         yield compare("x_init", before[0], expected["x_init_first16"][:, :, expected["source_frame"]], 1e-6)
 
     frames = settings.get("stored_frames", slice(None))
-    drawn = [video(draw) for draw in noise.of_steps(len(after), torch.cat(chunks).shape)]
-    stored = dict(eps_cond=outputs[0::sides], eps_uncond=outputs[1::sides], x=after, noise=drawn)
     for name in expected:
         if match := re.fullmatch(r"step(\d+)\.(\w+)", name):
             step, kind = match.groups()
@@ -190,7 +211,7 @@ def replay_trace(method: Method, config: MethodConfig, case: Case, folder: Path)
         elif name.startswith("probe."):
             one = re.search(r"frame (\d+)", axes[name])
             picked = [int(one[1])] if one else settings["probe_frames"]
-            yield compare(name, video(probes[name])[:, :, picked], expected[name], limit_of(tolerance, "eps"))
+            yield compare(name, stored[name][0][:, :, picked], expected[name], limit_of(tolerance, "eps"))
     for name, tensors in (("full_latents", after), ("eps_cond", stored["eps_cond"])):
         moments = [[x.double().mean(), x.double().std()] for x in tensors]
         limit = limit_of(tolerance, "latents" if name == "full_latents" else "eps")

@@ -55,7 +55,7 @@ def heads(case: Case, folder: Path) -> Iterator[Check]:
     for name in expected:
         if name.startswith("output."):
             attend = attend_by(name.removeprefix("output."), settings, settings["w"])
-            found = attend(q, k, v, Grid(1, settings["F"], 1, settings["p"])).flatten(2, 3)
+            found = attend(q, k, v, Grid(len(q), settings["F"], 1, settings["p"])).flatten(2, 3)
             yield compare(name, found, expected[name], tolerance["output"])
 
 

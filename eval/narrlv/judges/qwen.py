@@ -19,7 +19,7 @@ MIN_PIXELS, MAX_PIXELS = 4 * 28 * 28, 16384 * 28 * 28  # of one picture; a list 
 
 
 class Qwen:
-    """Qwen2.5-VL through transformers, in this process: the released protocol, ten frames as a video of ten a second.
+    """Qwen2.5-VL through transformers, in this process: the released protocol, ten frames as a video at ten per second.
 
     Frames are prepared here and not by transformers' video processor, which needs torchvision.
 

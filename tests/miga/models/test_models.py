@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from miga import models
+from miga.commands.models import models as list_models
 from miga.engine.base_model import Text
 from miga.engine.noise import KeyedNoise
 from miga.engine.sampling import sample_clip
@@ -327,8 +328,8 @@ def test_every_registered_model_has_a_card(capsys):
     for name in registry.names():
         spec = registry.get(name)
         assert spec.licence and spec.gigabytes > 0 and (spec.repo is None) == name.startswith("sprites")
-    models.show()
+    list_models()
     shown = capsys.readouterr().out
     assert all(name in shown for name in registry.names())
-    models.show(json=True)
+    list_models(json=True)
     assert json.loads(capsys.readouterr().out).keys() == set(registry.names())
