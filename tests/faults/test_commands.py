@@ -144,7 +144,7 @@ TYPED = [
     (f"{SCORE} --device banana", "device 'banana'"),  # T
     (f"{SCORE} --python nowhere", "nowhere: no vbench package"),  # T
     (f"{SCORE} --dimensions nope", "--dimensions nope"),
-    (f"{SCORE} --weights nowhere", "weights of VBench's networks are missing"),
+    ("score videos --dimensions drift --weights nowhere --out o.parquet", "weights of VBench's networks are missing"),
     (f"{SCORE} --out garbage", "--out garbage: the table is a .parquet file"),
     (f"{SCORE} --out garbage/o.parquet", "garbage: not a directory"),  # W
     (f"{SCORE} --out /proc/o.parquet", "/proc/o.parquet: "),  # W
