@@ -39,9 +39,9 @@ class Passes:
             self.keys[which] = self.key(*which)
         key = self.keys[which]
         if key not in self.kept:
-            from miga.experiment.plan import cost
+            from miga.experiment.plan import cost_of
 
-            self.kept[key] = cost(self.experiment, *which)[0]
+            self.kept[key] = cost_of(self.experiment, *which).passes
             write_json(self.file, self.kept)
         least, most = self.kept[key]
         return least, most

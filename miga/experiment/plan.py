@@ -1,8 +1,8 @@
 """What a suite costs before it starts: passes of the denoiser, hours and disk, for each entry on each base model.
 
-Passes are counted, not estimated: every method runs on a stand-in of the base model, with its window and its noise
-levels but no network, that denoises perfectly towards a constant video, without noise. How often MIGA's reflection
-searches depends on what it sees: the plan says what a video costs without any search, and with one at each judgement.
+Passes are counted: every method runs on a stand-in of the base model, with its window and its noise levels but no
+network, that denoises perfectly towards a constant video, without noise. How often MIGA's reflection searches where it
+has no budget depends on what it sees: there the plan expects as many searches as `SEARCHED` says that there were.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 import torch
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from torch import Tensor, nn
 from tyro.conf import Positional
 
 from eval import records
 from eval.benchmark import Shape
+from miga.engine.abilities import Abilities
 from miga.engine.base_model import BaseModel, Decoder, Text
 from miga.engine.method import Method, MethodConfig
 from miga.engine.noise import KeyedNoise
@@ -32,7 +35,30 @@ from miga.experiment.power import report
 from miga.experiment.suite import Base
 from miga.models import registry
 
+# What a base model predicts -> judgements after which self-reflection searched, and all that could: suite `sprites`,
+# rows miga and miga-dce, delta 0.01, 25 videos of 48 frames at 16 levels on sprites-unet and on sprites-wan each.
+SEARCHED = {"epsilon": (213 + 291, 289 + 376), "flow": (180 + 134, 221 + 176)}
+BLOCKS = 30  # of the largest transformer whose blocks a method knows by number
 BITS_PER_PIXEL = {10: 0.35, 17: 0.15}  # of H.264, by crf; generous
+
+
+class Cost(NamedTuple):
+    """Of one video.
+
+    passes: of the denoiser over a window, least and most.
+    calls: of the denoiser, as sidecars count them (two of a guided window, however long), least and most.
+    searches: the share of what lies between that is expected.
+    gigabytes: of its file.
+    """
+
+    passes: list[float]
+    calls: list[float]
+    searches: float
+    gigabytes: float
+
+    def expected(self, ends: Sequence[float]) -> float:
+        least, most = ends
+        return least + self.searches * (most - least)
 
 
 class Silence(KeyedNoise):
@@ -66,7 +92,7 @@ class Blank(BaseModel):
             self.solver = FlowUniPC(levels, options.shift)
         else:
             self.solver = DDIM(levels, grid=options.grid, final_alpha=options.final_alpha)
-        self.denoiser, self.passes = nn.Module(), [0.0]  # shared by the views that methods make
+        self.denoiser, self.passes = host(spec.abilities), [0.0]  # shared by the views that methods make
         self.features = lambda frames: torch.ones(len(frames), 1)
 
     def encode(self, prompts: list[str]) -> list[Text]:
@@ -97,6 +123,15 @@ class Blank(BaseModel):
 
     def video_frames(self, latents: int) -> int:
         return (latents - 1) * self.abilities.stride + 1
+
+
+def host(abilities: Abilities) -> nn.Module:
+    """A network that is never run, with temporal attention that methods can replace as the real one's."""
+    if abilities.attention == "joint":
+        return WanTransformer3DModel(num_attention_heads=1, ffn_dim=1, text_dim=1, freq_dim=2, num_layers=BLOCKS)
+    if abilities.attention == "pixel":
+        return TransformerTemporalModel(num_attention_heads=1, attention_head_dim=1, in_channels=1, norm_num_groups=1)
+    return nn.Module()
 
 
 class Counting(Decoder):
@@ -144,18 +179,20 @@ def plan(
         "all": list(experiment.rows()),
         "none": list(experiment.entries),
     }[ablations]
-    row = "{:<14} {:<20} {:>6} {:>15} {:>15} {:>7}".format
-    print(row("base", "entry", "videos", "passes each", "hours", "GB"))
-    total_hours, total_disk, seen = [0.0, 0.0], 0.0, records.found(results / experiment.name)
+    row = "{:<14} {:<20} {:>6} {:>10} {:>10} {:>7}".format
+    print(row("base", "entry", "videos", "calls each", "hours", "GB"))
+    total_hours, total_disk, seen, searching = 0.0, 0.0, records.found(results / experiment.name), False
     for base, chosen in experiment.suite.bases.items():
         spec, _ = known_as(chosen)
         pace, source = pace_of(chosen, base, seen) if seconds_per_call is None else (seconds_per_call, "given")
         for entry in (entry for entry in entries if base in experiment.bases_of(entry) and entry in experiment.made()):
             videos = len(experiment.videos_of(entry, base))
-            passes, disk = cost(experiment, base, entry)
-            hours = [count * videos * pace / 3600 if pace else math.nan for count in passes]
-            print(row(base, entry, videos, span(passes, 0), span(hours, 1), f"{disk * videos:,.2f}"))
-            total_hours, total_disk = [*map(sum, zip(total_hours, hours, strict=True))], total_disk + disk * videos
+            cost = cost_of(experiment, base, entry)
+            hours = cost.expected(cost.passes) * videos * pace / 3600 if pace else math.nan
+            calls, disk = cost.expected(cost.calls), cost.gigabytes * videos
+            print(row(base, entry, videos, f"{calls:,.0f}", said(hours), f"{disk:,.2f}"))
+            total_hours, total_disk = total_hours + hours, total_disk + disk
+            searching |= cost.calls[0] < cost.calls[1]
         print(f"{base}: {f'{pace:.3g} s per pass ({source})' if pace else 'give --seconds-per-call'}, "
               f"weights {spec.gigabytes:g} GB")  # fmt: skip
     print("\nscoring: through which network, of how many videos, what that costs, and for which metrics")
@@ -166,43 +203,43 @@ def plan(
     print()
     for line in told(experiment):
         print(line)
-    print("from a to b: without searches of self-reflection, and with a search whenever it judges")
-    print(f"in all {span(total_hours, 1)} hours of generation on one device, {total_disk:,.1f} GB of videos")
+    if searching:
+        shares = " and ".join(f"{searched / could:.0%} ({kind})" for kind, (searched, could) in SEARCHED.items())
+        print(
+            f"self-reflection without a budget is expected to search after {shares} of its judgements, as in `sprites`"
+        )
+    print(f"in all {said(total_hours)} hours of generation on one device, {total_disk:,.1f} GB of videos")
 
 
-def span(ends: Sequence[float], digits: int) -> str:
-    """Least and most, or one number where they print alike; a question mark where nothing is known."""
-    if any(map(math.isnan, ends)):
-        return "?"
-    return " to ".join(dict.fromkeys(f"{end:,.{digits}f}" for end in ends))
+def said(hours: float) -> str:
+    return "?" if math.isnan(hours) else f"{hours:,.1f}"
 
 
-def cost(experiment: Experiment, base: str, entry: str) -> tuple[list[float], float]:
-    """Least and most passes of the denoiser over one window, and GB, of one video."""
+def cost_of(experiment: Experiment, base: str, entry: str) -> Cost:
+    """What one video of an entry on a base model costs."""
     chosen, row = experiment.suite.bases[base], experiment.rows()[entry]
     method, parameters = configure(row.method, row.params)
     frames = chosen.frames or experiment.suite.frames
     model = Blank(*known_as(chosen))
     prompt = next(iter(experiment.prompts.values()))[0].prompt
-    passes = [count(model, method, parameters, prompt, model.latent_frames(frames))] * 2
+    counted = [count(model, method, parameters, prompt, model.latent_frames(frames))] * 2
     if "delta" in type(parameters).model_fields:
         searching = parameters.model_copy(update=dict(delta=-math.inf))  # every score has fallen by more than that
-        passes[1] = count(model, method, searching, prompt, model.latent_frames(frames))
+        counted[1] = count(model, method, searching, prompt, model.latent_frames(frames))
+    searched, could = SEARCHED[model.abilities.prediction]
     crf = experiment.suite.encoder.crf
     bits = BITS_PER_PIXEL[min(BITS_PER_PIXEL, key=lambda known: abs(known - crf))]
-    return passes, frames * model.height * model.width * bits / 8e9
+    passes, calls = map(list, zip(*counted, strict=True))
+    return Cost(passes, calls, searched / could, frames * model.height * model.width * bits / 8e9)
 
 
-def count(model: Blank, method: Method, parameters: MethodConfig, prompt: str, latents: int) -> float:
-    """Passes over one window that a method asks of a stand-in for a video of so many latents."""
-    model.passes[0] = 0.0
-    try:
-        with torch.inference_mode():
-            for _ in method.generate(model, model.encode([prompt]), latents, parameters, Silence(0), Deaf()):
-                pass
-    except Exception:  # replaces attention that a stand-in does not have: all frames at once, all levels
-        return 2 * model.solver.num_levels * latents / model.window
-    return model.passes[0]
+def count(model: Blank, method: Method, parameters: MethodConfig, prompt: str, latents: int) -> tuple[float, int]:
+    """Passes over one window, and calls, that a method asks of a stand-in for a video of so many latents."""
+    model.passes[0], before = 0.0, model.calls
+    with torch.inference_mode():
+        for _ in method.generate(model, model.encode([prompt]), latents, parameters, Silence(0), Deaf()):
+            pass
+    return model.passes[0], model.calls - before
 
 
 def pace_of(chosen: Base, base: str, seen: pd.DataFrame) -> tuple[float | None, str]:

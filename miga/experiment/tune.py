@@ -29,7 +29,8 @@ from miga.engine.queue import LatentQueue
 from miga.engine.trace import Trace
 from miga.engine.windows import Window
 from miga.experiment.frames import frames_of
-from miga.experiment.job import Job, request
+from miga.experiment.job import Job, configure, request
+from miga.experiment.plan import Blank, Silence
 
 CHUNK = 16  # frames that are scored together
 CLEANER = Metric("cleaner_context", "Cleaner context", "Cleaner",
@@ -129,6 +130,12 @@ class Contexts(Trace):
                 self.cleaner.append(float((levels < levels[window.kept, None]).double().mean()))
                 self.spans.append(float(self.noise[levels.max()] - self.noise[levels.min()]))
 
+    @property
+    def values(self) -> dict[str, float | None]:
+        """Both columns, each the mean over windows."""
+        both = ((CLEANER, self.cleaner), (SPAN, self.spans))
+        return {column.name: float(np.mean(found)) if found else None for column, found in both}
+
 
 class Measurements:
     """What has been measured, a line of JSON per video in a file that only grows."""
@@ -216,8 +223,7 @@ def of_video(
     calls, seen_by = model.calls, Contexts(model)
     video = np.concatenate(list(frames_of(model, method, config, [text], job.frames, job.seed, seen_by)))
     values: dict[str, float | None] = {CALLS.name: (model.calls - calls) / len(video)}
-    for column, found in ((CLEANER, seen_by.cleaner), (SPAN, seen_by.spans)):
-        values[column.name] = float(np.mean(found)) if found else None
+    values |= seen_by.values
     about = dict(fps=model.fps, prompt=job.prompt)
     seen = observe(torch.from_numpy(video).split(CHUNK), networks, parts_of(metrics), **about)
     for metric in metrics:
@@ -226,6 +232,29 @@ def of_video(
         except NotDefined:
             values[metric] = None
     return {"values": values}
+
+
+def planned(model: Blank, rows: Sequence[Trial], frames: int, say: Callable[[str], None] = print) -> pd.DataFrame:
+    """What the windows of every row see and what it costs, from its schedule alone: no network is run.
+
+    The columns are those of `measure`, with one prompt. No score falls on a stand-in, so `delta` starts no search.
+    """
+    found = []
+    for row in rows:
+        method, config = configure(row.method, dict(row.params))
+        calls, seen_by, texts = model.calls, Contexts(model), model.encode(["any"])
+        latents = model.latent_frames(frames)
+        try:
+            method.check(model, texts, latents)
+            for _ in method.generate(model, texts, latents, config, Silence(0), seen_by):
+                pass
+        except ValueError as error:
+            say(f"{row.sweep}: {row.words}: left out: {error}")
+            continue
+        values = {CALLS.name: (model.calls - calls) / frames, **seen_by.values}
+        found += [dict(base=model.name, entry=row.entry, prompt_id="any", seed=0, metric=metric, value=value)
+                  for metric, value in values.items()]  # fmt: skip
+    return pd.DataFrame(found).drop_duplicates(KEY)
 
 
 # ------------------------------------------------------------------------------------------------------ what it says
@@ -256,14 +285,15 @@ def combined(scores: pd.DataFrame, rows: Sequence[Trial], metrics: Sequence[str]
     return Trial("chosen", "the best of every sweep", "miga", params)
 
 
-def table(
-    name: str, title: str, scores: pd.DataFrame, rows: Sequence[Trial], metrics: Sequence[str], notes: Sequence[str]
-) -> Table:
-    """The rows with the mean of each metric and its interval, the calls per frame, and what the windows see."""
+def tables(scores: pd.DataFrame, rows: Sequence[Trial], metrics: Sequence[str], preset: str, note: str) -> list[Table]:
+    """A table per sweep: each row with the mean of each metric and its interval, the calls, what the windows see."""
     parts = dict(list(scores.groupby("entry")))
-    columns = (*map(card, metrics), *COLUMNS)
-    lines = []
-    for row in (row for row in rows if row.entry in parts):
-        cells = {column.name: Cell(estimate(parts[row.entry], [column.name])) for column in columns}
-        lines.append(Row(scores["base"].iloc[0], row.entry, (scores["base"].iloc[0], row.words), cells))
-    return Table(name, title, ("Base", "Constants"), columns, tuple(lines), tuple(notes))
+    base, columns, made = scores["base"].iloc[0], (*map(card, metrics), *COLUMNS), []
+    for sweep in dict.fromkeys(row.sweep for row in rows if row.entry in parts):
+        lines = []
+        for row in (row for row in rows if row.sweep == sweep and row.entry in parts):
+            cells = {column.name: Cell(estimate(parts[row.entry], [column.name])) for column in columns}
+            lines.append(Row(base, row.entry, (base, row.words), cells))
+        title = f"{base}: {sweep}, around {preset}"
+        made.append(Table(sweep, title, ("Base", "Constants"), columns, tuple(lines), (note,)))
+    return made

@@ -45,10 +45,12 @@ def video(
     if zigzag.queue is None:
         base = sample_clip(context.model, context.text, context.noise, guidance_scale=context.guidance_scale)
         for number in zigzag.warm_up(base, chunks):
-            reflect(zigzag.queue, number, "warmup")
+            reflect(zigzag.queue, number, "warmup", zigzag.horizon)
     while zigzag.emitted != chunks:
-        number = zigzag.sweep()  # stage 1: every frame one level down, guided by earlier frames
-        reflect(zigzag.queue, number, "zigzag")  # a young chunk is judged, and the tail redrawn where it drifts
+        number = zigzag.sweep(chunks)  # stage 1: every frame one level down, guided by earlier frames
+        reflect(
+            zigzag.queue, number, "zigzag", zigzag.horizon
+        )  # a young chunk is judged, and the tail redrawn where it drifts
         chunk = zigzag.pop()  # the oldest chunk has reached the last levels
         zigzag.refill()  # noise enters behind
         if chunk is None:

@@ -92,8 +92,11 @@ class Reflection(Part):
     finished: Tensor | None = field(default=None, init=False)  # the last clean frames
     first: int = field(default=0, init=False)  # number of the oldest of them
 
-    def __call__(self, queue: LatentQueue, number: int, stage: str) -> None:
-        """Judge the chunk that has just reached the age, if one has and the queue is long enough before it."""
+    def __call__(self, queue: LatentQueue, number: int, stage: str, horizon: int | None = None) -> None:
+        """Judge the chunk that has just reached the age, if one has and the queue is long enough before it.
+
+        Frames from the number `horizon` on change nothing that is seen: they are not judged.
+        """
         if stage not in self.stages:
             return
         level = self.context.model.solver.num_levels - 1 - self.judged_age
@@ -101,10 +104,12 @@ class Reflection(Part):
         if not len(at_age) or level - int(queue.levels[0]) <= self.reference // self.chunk:
             return
         start = int(at_age[0])
+        frame = int(queue.ids[start])
+        if horizon is not None and frame >= horizon:
+            return
         measure = SCORES[self.score]
         reference = queue[start - self.reference : start]
         score = measure(queue.latents[start : start + self.chunk], reference.latents)
-        frame = int(queue.ids[start])
         left = None if self.shown is None else -(-(self.shown - frame) // self.chunk)
         verdict = self.trigger.ask(score, self.price(), left)
         if verdict is None:

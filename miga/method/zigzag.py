@@ -15,7 +15,7 @@ from torch import Tensor
 from miga.engine.checkpoint import Part
 from miga.engine.queue import LatentQueue
 from miga.engine.sweep import Context, Lane, sweep
-from miga.engine.windows import Span, aligned_spans, guidance_policy, guided, sliding_spans
+from miga.engine.windows import Window, aligned_spans, guidance_policy, guided, sliding_spans
 from miga.method.config import Settings
 
 
@@ -23,7 +23,8 @@ class Zigzag(Part):
     """Stage 1: a queue of chunks, `l_zig` frames per noise level; each sweep takes all of them one level down.
 
     The age of a frame is the number of steps that it has taken from the noisiest level. With `wanted`, no more than
-    that many frames enter.
+    that many frames enter. Of a video of known length the last sweeps leave out what it cannot feel any more, see
+    `horizons`.
     """
 
     saved = ("queue", "last", "sweeps", "emitted", "emitting")
@@ -37,6 +38,10 @@ class Zigzag(Part):
         self.emitting = False
         self.queue: LatentQueue | None = None
         self.last: Float[Tensor, "1 c h w"] | None = None  # the base clip's last frame
+        self.horizon: int | None = (
+            None  # after a sweep: the first frame that the video does not feel; None: it feels all
+        )
+        self.coming: list[int] | None = None  # the horizons of the sweeps to come
 
     def warm_up(self, base: Float[Tensor, "f c h w"], chunks: int | None) -> Iterator[int]:
         """Fill the queue: noise a clip to the chunks' levels, then append chunk after chunk, a sweep in between.
@@ -55,14 +60,12 @@ class Zigzag(Part):
             self.append(settings.fill_start)
             if self.queue.levels[0] <= full:
                 break
-            spans = aligned_spans(len(self.queue), self.width, settings.stride)
-            self.run("warmup", number, spans, settings.warmup_update)
+            self.run("warmup", number, chunks)
             yield number
 
-    def sweep(self) -> int:
-        """Every frame one level down; the number of the sweep."""
-        spans = sliding_spans(len(self.queue), self.width, self.settings.stride, self.sweeps)
-        self.run("zigzag", self.sweeps, spans, self.settings.update)
+    def sweep(self, chunks: int | None = None) -> int:
+        """Every frame that a video of so many chunks feels one level down; the number of the sweep."""
+        self.run("zigzag", self.sweeps, chunks)
         self.sweeps += 1
         return self.sweeps - 1
 
@@ -84,18 +87,60 @@ class Zigzag(Part):
         if free or self.settings.refill_gaps:
             self.append(self.settings.fill)
 
-    def run(self, stage: str, number: int, spans: list[Span], update: str) -> None:
-        plan = guided(spans, len(self.queue), self.width, self.settings.m_guid, self.policy)
+    def run(self, stage: str, number: int, chunks: int | None) -> None:
+        settings, queue = self.settings, self.queue
+        plan = self.plan(stage, number, len(queue))
+        if self.coming is None:
+            self.coming = [] if chunks is None else self.horizons(stage, number, chunks)
+        self.horizon = self.coming.pop(0) if self.coming else None
+        felt = [window for window in plan if self.horizon is None or int(queue.ids[window.steps[0]]) < self.horizon]
+        update = settings.warmup_update if stage == "warmup" else settings.update
         sweep(
             self.context,
-            Lane(self.queue, plan, stage, number, purpose="zigzag", hold=True),
+            Lane(queue, felt, stage, number, purpose="zigzag", hold=True),
             in_place=update == "in_place",
         )
+        queue.levels[sum(window.keep for window in felt) :] -= 1  # the others keep their place on the ladder
+
+    def plan(self, stage: str, number: int, n: int) -> list[Window]:
+        """The windows of a sweep over a queue of so many frames."""
+        width, stride = self.width, self.settings.stride
+        spans = aligned_spans(n, width, stride) if stage == "warmup" else sliding_spans(n, width, stride, number)
+        return guided(spans, n, width, self.settings.m_guid, self.policy)
+
+    def horizons(self, stage: str, number: int, chunks: int) -> list[int]:
+        """After each sweep from this one to the last: the first frame that the video does not feel, whatever it is.
+
+        The sweeps are rehearsed on numbers alone, then followed backwards: a window matters when a frame that it steps
+        leaves with a chunk of the video, or is read by a window that matters in the next sweep. So the video is that of
+        all windows, and only what it does not feel is not computed. The released code computes it all, and so do we
+        where windows follow its order.
+        """
+        settings, size = self.settings, self.settings.l_zig
+        if settings.refill_gaps or settings.relabel or "in_place" in (settings.update, settings.warmup_update):
+            return []
+        first, n, level = int(self.queue.ids[0]), len(self.queue), int(self.queue.levels[0])
+        emitted, plans = self.emitted, []
+        while emitted < chunks:
+            plans.append((first, self.plan(stage, number, n)))
+            number, level = number + 1, level - 1
+            if stage == "zigzag" and level <= settings.emit_level:
+                first, n, level, emitted = first + size, n - size, level + 1, emitted + 1
+            if self.wanted is None or first + n < self.wanted:
+                n += size
+            if stage == "warmup" and level <= settings.emit_level + 2:
+                stage, number = "zigzag", 0
+        found = [chunks * size]
+        for first, plan in reversed(plans[1:]):
+            read = [frame for window in plan if first + window.steps[0] < found[-1] for frame in window.frames]
+            found.append(first + 1 + max(read))
+        return found[::-1]
 
     def append(self, kind: str) -> None:
         """A chunk at the noisiest level: pure noise, or the base clip's last frame under that level's noise."""
-        if self.wanted is None or self.queue.next_id < self.wanted:
-            self.queue.append(fill(self.context, kind, self.last, "push", self.settings.l_zig, self.queue.next_id))
+        entered = self.emitted * self.settings.l_zig + len(self.queue)
+        if self.wanted is None or entered < self.wanted:
+            self.queue.append(fill(self.context, kind, self.last, "push", self.settings.l_zig, entered))
 
 
 def fill(context: Context, kind: str, last: Tensor | None, purpose: str, frames: int, first_id: int) -> LatentQueue:

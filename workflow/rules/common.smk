@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -86,6 +87,8 @@ MEASURED = [
     for base, entry, frames in EXPERIMENT.lengths()
 ]
 ENCODED = EXPERIMENT.encoded()
+# Of any job.
+IMPORTED = ("snakemake.script", "miga.experiment.run", "eval.report", "eval.tables")
 PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
 
 
@@ -355,6 +358,19 @@ def parts():
             pace=pace_of(SUITE.bases[base], base, seen)[0],
             videos=videos,
         )
+
+
+def warm():
+    """Import once what jobs on this machine import, before the first one: most of what a short job takes."""
+    from miga.experiment.warm import begin
+
+    if workflow.local_exec and not workflow.deployment_settings.deployment_method:
+        roots = [
+            BENCHMARKS.get(name).roots(said) for name, said in SUITE.benchmarks.items()
+        ]
+        bases = [modules_of(base) for base in SUITE.bases]
+        methods = {METHODS.module(row.method) for row in MADE.values()}
+        begin(sorted({*IMPORTED, *methods, *chain(*roots, *bases)}))
 
 
 def undecided():

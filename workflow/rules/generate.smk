@@ -4,6 +4,7 @@ localrules:
 
 
 onstart:
+    warm()
     announce()
 
 
@@ -17,8 +18,6 @@ rule generate:
         f"{OUT}/{{base}}/{{entry}}/shard-{{shard}}.json",
     log:
         f"{OUT}/logs/{{base}}/{{entry}}/generate-{{shard}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/{{base}}/{{entry}}/generate-{{shard}}.tsv"
     wildcard_constraints:
         entry=either(MADE),
     conda:

@@ -19,9 +19,9 @@ def passes(lite, tmp_path):
 
 
 def test_they_are_those_of_the_plan_and_counted_once(lite, passes, monkeypatch):
-    counted = tuple(plan.cost(lite, "videocrafter2", "fifo_diffusion")[0])
+    counted = tuple(plan.cost_of(lite, "videocrafter2", "fifo_diffusion").passes)
     assert passes["videocrafter2", "fifo_diffusion"] == counted
-    monkeypatch.setattr(plan, "cost", lambda *which: pytest.fail("counted again"))
+    monkeypatch.setattr(plan, "cost_of", lambda *which: pytest.fail("counted again"))
     assert Passes(lite, passes.file)["videocrafter2", "fifo_diffusion"] == counted
 
 

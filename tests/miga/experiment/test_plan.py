@@ -28,7 +28,7 @@ def directory(tmp_path):
 def suite(tmp_path, directory):
     """A suite of its own base model, given as a directory."""
     text = yaml.safe_load((ROOT / "config/suites/sprites.yaml").read_text())
-    text["bases"] = {"mine": {"model": str(directory), "seconds_per_call": 3.6}}
+    text["bases"] = {"mine": {"model": str(directory), "seconds_per_call": 3.6, "without": ["riflex", "freeloc"]}}
     text |= {"ablations": [], "frames": 20, "seeds": [1]}
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(text))
@@ -41,21 +41,23 @@ def test_the_passes_are_those_of_the_real_model(entry, suite, directory):
     row = experiment.rows()[entry]
     model, method = models.load(directory), METHODS.get(row.method)
     list(method.generate(model, model.encode(["a"]), 20, method.config(**row.params), KeyedNoise(0), Trace()))
-    (least, most), _ = plan.cost(experiment, "mine", entry)
-    assert least == most == model.calls
+    cost = plan.cost_of(experiment, "mine", entry)
+    assert cost.passes == cost.calls == [model.calls] * 2
 
 
 def test_windows_that_go_on_from_decoded_ones_and_controls_without_a_network_are_counted(tmp_path):
     experiment = load_experiment("premise", ROOT)
-    assert plan.cost(experiment, "sprites-wan", "diffusion_forcing")[0] == [2 * 16 * 3] * 2  # 13 latents: three windows
-    assert plan.cost(load_experiment("sprites", ROOT), "sprites-wan", "rendered")[0] == [0, 0]
+    assert (
+        plan.cost_of(experiment, "sprites-wan", "diffusion_forcing").passes == [2 * 16 * 3] * 2
+    )  # 13 latents: three windows
+    assert plan.cost_of(load_experiment("sprites", ROOT), "sprites-wan", "rendered").passes == [0, 0]
 
 
 def test_what_reflection_searches_for_comes_on_top_of_the_least(suite, directory):
     experiment = load_experiment(str(suite), ROOT)
-    (least, most), _ = plan.cost(experiment, "mine", "miga")
-    (without, same), _ = plan.cost(experiment, "mine", "miga-no-reflection")
-    assert least == without == same < most
+    searching, without = (plan.cost_of(experiment, "mine", entry) for entry in ("miga", "miga-no-reflection"))
+    assert without.calls[0] == without.calls[1] == searching.calls[0] < searching.calls[1]
+    assert searching.calls[0] < searching.expected(searching.calls) < searching.calls[1]
 
 
 def test_a_plan_is_printed(suite, capsys, tmp_path):
@@ -64,7 +66,9 @@ def test_a_plan_is_printed(suite, capsys, tmp_path):
     fifo = next(line.split() for line in lines if "fifo_diffusion" in line)
     videos, passes, hours = int(fifo[2]), float(fifo[3].replace(",", "")), float(fifo[4])
     assert hours == pytest.approx(passes * videos * 3.6 / 3600, abs=0.06)
-    assert lines[-1].startswith("in all ") and " to " in lines[-1]
+    rows = lines[: next(i for i, line in enumerate(lines) if line.startswith("mine: "))]
+    assert {len(line.split()) for line in rows if line.startswith("mine ")} == {6}  # one number for each
+    assert lines[-1].startswith("in all ") and any("is expected to search" in line for line in lines)
 
 
 def test_scoring_is_counted_network_by_network(suite):
@@ -105,8 +109,9 @@ def test_without_a_pace_hours_are_unknown(suite, capsys, tmp_path):
 
 def test_a_call_on_more_frames_than_the_window_counts_as_several(suite):
     experiment = load_experiment(str(suite), ROOT)
-    passes, _ = plan.cost(experiment, "mine", "direct")
-    assert passes == [2 * 16 * 20 / 8] * 2  # guided, levels, windows
+    cost = plan.cost_of(experiment, "mine", "direct")
+    assert cost.passes == [2 * 16 * 20 / 8] * 2  # guided, levels, windows
+    assert cost.calls == [2 * 16] * 2
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +119,7 @@ def most_hours():
     """(base, entry) -> hours of a video of the suite `paper` where self-reflection searches whenever it judges."""
     paper = load_experiment("paper", ROOT)
     return {
-        (base, entry): plan.cost(paper, base, entry)[0][1] * chosen.seconds_per_call / 3600
+        (base, entry): plan.cost_of(paper, base, entry).passes[1] * chosen.seconds_per_call / 3600
         for base, chosen in paper.suite.bases.items()
         for entry in paper.rows_of_all()
         if base in paper.bases_of(entry)
@@ -134,6 +139,15 @@ def test_paper_is_what_a_lab_runs(most_hours):
     paper = load_experiment("paper", ROOT)
     hours = sum(hours * len(paper.videos_of(entry, base)) for (base, entry), hours in most_hours.items())
     assert 350 < hours <= 400
+
+
+@pytest.mark.parametrize("base", ["sprites-unet", "sprites-wan"])
+def test_attention_is_replaced_on_the_stand_in_too(base):
+    """No method is counted by what it would call if it were another one."""
+    sprites = load_experiment("sprites", ROOT)
+    for entry in ("ultravico", "lvsa", "freenoise", "freelong", "freepca", "riflex", "freeloc"):
+        if base in sprites.bases_of(entry):
+            assert plan.cost_of(sprites, base, entry).calls == [2 * 16] * 2
 
 
 @pytest.mark.parametrize("suite", ["paper", "paper-full", "paper-lite", "sprites", "sprites-full"])

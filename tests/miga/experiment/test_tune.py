@@ -6,11 +6,13 @@ import re
 import pandas as pd
 import pytest
 
-from eval import plots, tables
+from eval import plots
 from eval.benchmark import Prompt
+from eval.tables import to_markdown
 from eval.vbench.lens import LENSES
 from miga import commands, models
 from miga.experiment import tune
+from miga.experiment.experiment import home
 from miga.experiment.job import configure
 
 METRICS = ("prompt_fidelity", "identity")
@@ -33,15 +35,16 @@ def test_rows_of_your_own_are_parameters_in_json():
         tune.of_your_own(["m_guid=3"])
 
 
-def test_a_run_that_was_stopped_resumes_and_a_row_that_does_not_fit_is_said(tmp_path):
-    model = models.load("sprites-wan", num_levels=8, dtype="bf16")
+def test_a_run_that_was_stopped_resumes_and_a_row_that_does_not_fit_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "request", lambda job, model: job.model_dump(mode="json"))  # digests take seconds
+    model = models.load("sprites-wan", num_levels=6, dtype="bf16")
     networks, said = LENSES.get("sprites").load(METRICS), []
-    rows = [tune.Trial("a", "short", "miga", dict(reflection="off", unified_levels=2)),
+    rows = [tune.Trial("a", "short", "miga", dict(reflection="off", unified_levels=1)),
             tune.Trial("a", "too far", "miga", dict(stride=9))]  # fmt: skip
 
     def measure(prompts):
         kept = tune.Measurements(tmp_path / "measured.jsonl")
-        return tune.measure(model, rows, prompts, [1], 9, METRICS, networks, kept, said.append)
+        return tune.measure(model, rows, prompts, [1], 5, METRICS, networks, kept, said.append)
 
     measure(PROMPTS[:1])
     before = model.calls
@@ -50,7 +53,7 @@ def test_a_run_that_was_stopped_resumes_and_a_row_that_does_not_fit_is_said(tmp_
     assert measure(PROMPTS).equals(scores) and model.calls - before == spent == before
     lines = [json.loads(line) for line in (tmp_path / "measured.jsonl").read_text().splitlines()]
     assert [line["prompt"] for line in lines] == ["p0", "p1"]
-    assert scores[scores["metric"] == "calls_per_frame"]["value"].tolist() == [spent / 9] * 2
+    assert scores[scores["metric"] == "calls_per_frame"]["value"].tolist() == [spent / 5] * 2
     assert "left out: stride=9 and m_guid=1 do not fit" in said[-1]
     (tmp_path / "measured.jsonl").write_text("{}\n")
     with pytest.raises(ValueError, match="line 1: no measurement"):
@@ -90,13 +93,24 @@ def test_the_best_of_every_sweep_is_put_together():
 def test_tables_and_pictures(tmp_path):
     rows = [tune.Trial("stride", f"s = {n}", "miga", dict(stride=n)) for n in (1, 2, 3)]
     scores = scores_of(**{row.entry: (0.2 * n, 6.0) for n, row in enumerate(rows, 1)})
-    made = tune.table("stride", "Strides", scores, rows, ["identity"], ["2 prompts."])
+    (made,) = tune.tables(scores, rows, ["identity"], "paper", "2 prompts.")
     assert [row.words[1] for row in made.rows] == ["s = 1", "s = 2", "s = 3"]
-    assert "| b | s = 2 | 40.00 [40.00, 40.00] | 6.0 [6.0, 6.0] |" in tables.to_markdown(made)
+    assert "| b | s = 2 | 40.00 [40.00, 40.00] | 6.0 [6.0, 6.0] |" in to_markdown(made)
     plots.ablation(made, tmp_path / "stride", ["identity"])
     svg, _ = plots.against([made], tmp_path / "by", "cleaner_context", ["identity"])
     assert "Identity (%), ρ = 1.00" in svg.read_text()
     plots.against([made], tmp_path / "none", "noise_span", ["identity"])  # windows of one level have none
+
+
+def test_what_windows_see_follows_from_the_schedule_and_stands_in_the_page(capsys, tmp_path):
+    words = ["--sweeps", "stride", "guidance", "--out", str(tmp_path)]
+    assert commands.main(["tune", "sprites-wan", "--plan", *words]) == 0
+    page = (home() / "docs" / "hyperparameters.md").read_text(encoding="utf-8")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| sprites-wan |")]
+    assert len(rows) > 15 and not [row for row in rows if row not in page]
+    strides = pd.read_csv(tmp_path / "stride.csv")
+    assert strides["cleaner_context"].is_monotonic_increasing and strides["cleaner_context"][0] < 0.1
+    assert strides["calls_per_frame"].is_monotonic_decreasing
 
 
 @pytest.mark.parametrize(
