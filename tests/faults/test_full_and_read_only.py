@@ -24,7 +24,6 @@ WRITING = {  # what writes -> where to, beside what was there
     "degrade {videos}/a-0.mp4 --fault noise --out worse.mp4": "worse.mp4",
     "show mine/red.mp4": "red.html",
     "init lab": "lab",  # left half of it, and would not begin again; named the file that it read
-    "sprites train --model reader --replace --folder train": "train",
 }
 
 
