@@ -306,7 +306,7 @@ def ablation(table: Table, path: str | Path, columns: Sequence[str] = ("overall"
 def against(tables: Sequence[Table], path: str | Path, across: str, up: Sequence[str]) -> list[Path]:
     """The rows of several tables in one plane: a panel per metric of `up` over the column `across`, a look per table.
 
-    Above each panel stands the rank correlation over all different rows.
+    Above each panel stands the rank correlation over all different rows, where both vary.
     """
     columns = {column.name: column for column in tables[0].columns}
     different = {
@@ -319,9 +319,10 @@ def against(tables: Sequence[Table], path: str | Path, across: str, up: Sequence
                 for row in (row for row in table.rows if row.entry in different):
                     x, y = row.cells[across].estimate, row.cells[name].estimate
                     _point(axis, [x.mean], [y.mean], look, columns[name], vertical=y, scale_x=columns[across].scale)
-            pairs = [[row.cells[c].estimate.mean for c in (across, name)] for row in different.values()]
-            rank = stats.spearmanr(pairs).statistic if len(pairs) > 2 else float("nan")
-            axis.set_title(f"{columns[name].label}{_unit(columns[name])}, ρ = {rank:.2f}")
+            pairs = np.array([[row.cells[c].estimate.mean for c in (across, name)] for row in different.values()])
+            ranked = len(pairs) > 2 and all(np.ptp(pairs, axis=0))
+            rank = f", ρ = {stats.spearmanr(pairs).statistic:.2f}" if ranked else ""
+            axis.set_title(f"{columns[name].label}{_unit(columns[name])}{rank}")
             axis.set_xlabel(f"{columns[across].label}{_unit(columns[across])}")
         _legend(axes[0])
     return _written(path)

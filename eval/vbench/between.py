@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -70,8 +71,10 @@ def dinov2(path: Path, device: torch.device) -> Callable[[Frames], Float[Tensor,
     """Its class token of the central square."""
     whole = checkpoint(path)
     vit = named(whole, DINO_NAMES, path)
-    for name in [name for name in vit if name.split(".")[1:2] and name.split(".")[1] in SCALED]:
-        block, layer, part = name.split(".")
+    for name in list(vit):
+        block, layer, part = (*name.split("."), "", "")[:3]
+        if layer not in SCALED:
+            continue
         scale = f"blocks.{block}.{SCALED[layer]}.gamma"
         if scale not in whole:
             raise ValueError(f"{path}: has no {scale}: this is not DINOv2")
@@ -116,7 +119,14 @@ def dreamsim(
 
 def adapt(vits: list[Weights], adapters: Path, config: Path) -> None:
     """Add the adapters of low rank to the layers that they adapt: those of queries, keys and values."""
-    alpha, found = json.loads(config.read_text())["lora_alpha"], load_file(adapters)
+    try:
+        alpha = float(json.loads(config.read_text())["lora_alpha"])
+    except (ValueError, TypeError, LookupError):
+        raise ValueError(f"{config}: says no lora_alpha: this is not DreamSim's ensemble") from None
+    try:
+        found = load_file(adapters)
+    except SafetensorError as error:
+        raise ValueError(f"{adapters}: not a file of weights, or a damaged one ({error})") from None
     for number, vit in enumerate(vits):
         for name in [name for name in vit if name.endswith(".qkv.weight")]:
             theirs = f"base_model.model.extractor_list.{number}.model.blocks.{name.split('.')[0]}.attn.qkv.lora_"

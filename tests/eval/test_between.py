@@ -150,6 +150,12 @@ def test_dreamsim_is_its_three_networks_with_their_adapters(ensemble):
     save_file({"other": torch.ones(1)}, adapters)
     with pytest.raises(ValueError, match=r"adapter_model\.safetensors: has no base_model\..*: this is not DreamSim's"):
         between.dreamsim(*paths, CPU)
+    adapters.write_bytes(b"no weights at all")
+    with pytest.raises(ValueError, match=r"adapter_model\.safetensors: not a file of weights, or a damaged one"):
+        between.dreamsim(*paths, CPU)
+    (folder / weights.DREAMSIM[3].place).write_text("[]")
+    with pytest.raises(ValueError, match=r"adapter_config\.json: says no lora_alpha"):
+        between.dreamsim(*paths, CPU)
 
 
 def looks(seed):
