@@ -103,7 +103,9 @@ def _name(found: Mapping[str, Any]) -> str:
 
 
 def _digest(path: Path) -> str | None:
-    """sha256 of a file; None where it cannot be read."""
+    """sha256 of a file; None where it cannot be read, or is none: a pipe would be waited for."""
+    if not path.is_file():
+        return None
     try:
         return file_digest(path)
     except OSError:

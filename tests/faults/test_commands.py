@@ -121,6 +121,11 @@ TYPED = [
     ("sprites evaluate --model folder", "folder is not a model directory"),
     ("sprites faults --out f --strength nan", "strength nan"),
     ("sprites faults --out garbage", "garbage: not a directory"),  # W: found after minutes
+    ("tune nope", "unknown base model 'nope'"),
+    ("tune sprites-unet --plan --preset nope", "unknown preset 'nope'"),
+    ("tune sprites-unet --plan --sweeps nope", "unknown sweep 'nope'"),
+    ("tune sprites-unet --prompts 1", "at least two --prompts"),
+    ("tune sprites-unet --metrics nope", "unknown metric 'nope'"),
     ("suites nope", "unknown suite 'nope'"),
     ("suites ./text.yaml", "text.yaml: cannot be read as YAML"),
     ("completion nope", "nope"),
@@ -144,7 +149,7 @@ TYPED = [
     (f"{SCORE} --device banana", "device 'banana'"),  # T
     (f"{SCORE} --python nowhere", "nowhere: no vbench package"),  # T
     (f"{SCORE} --dimensions nope", "--dimensions nope"),
-    (f"{SCORE} --weights nowhere", "weights of VBench's networks are missing"),
+    ("score videos --dimensions drift --weights nowhere --out o.parquet", "weights of VBench's networks are missing"),
     (f"{SCORE} --out garbage", "--out garbage: the table is a .parquet file"),
     (f"{SCORE} --out garbage/o.parquet", "garbage: not a directory"),  # W
     (f"{SCORE} --out /proc/o.parquet", "/proc/o.parquet: "),  # W

@@ -73,6 +73,16 @@ def test_all_frames_or_a_reason(name, source, tmp_path):
             list(video.chunks(tmp_path / name))
 
 
+def test_nobody_waits_for_a_pipe_among_videos(tmp_path):
+    """`miga score` waited for who would write into it."""
+    os.mkfifo(tmp_path / "a-0.mp4")
+    networks = Backbones("test", "1", None, None, None)
+    score_folder(foreign(tmp_path), score_video, networks, "test", ["motion"], tmp_path / "o.parquet")
+    (row,) = scores.read(tmp_path / "o.parquet").to_dict("records")
+    assert row["value"] is None or np.isnan(row["value"])
+    assert row["reason"] == "no such file"
+
+
 BY_DECORD = ("cover.mp4", "cover.mkv", "turned.mp4", "fragmented.mp4", "two.mp4", "whole.avi", "whole.webm")
 
 
