@@ -48,9 +48,8 @@ def video(
             reflect(zigzag.queue, number, "warmup", zigzag.horizon)
     while zigzag.emitted != chunks:
         number = zigzag.sweep(chunks)  # stage 1: every frame one level down, guided by earlier frames
-        reflect(
-            zigzag.queue, number, "zigzag", zigzag.horizon
-        )  # a young chunk is judged, and the tail redrawn where it drifts
+        # a young chunk is judged, and the tail redrawn where it drifts
+        reflect(zigzag.queue, number, "zigzag", zigzag.horizon)
         chunk = zigzag.pop()  # the oldest chunk has reached the last levels
         zigzag.refill()  # noise enters behind
         if chunk is None:

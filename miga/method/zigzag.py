@@ -38,9 +38,8 @@ class Zigzag(Part):
         self.emitting = False
         self.queue: LatentQueue | None = None
         self.last: Float[Tensor, "1 c h w"] | None = None  # the base clip's last frame
-        self.horizon: int | None = (
-            None  # after a sweep: the first frame that the video does not feel; None: it feels all
-        )
+        # after a sweep: the first frame that the video does not feel; None: it feels all
+        self.horizon: int | None = None
         self.coming: list[int] | None = None  # the horizons of the sweeps to come
 
     def warm_up(self, base: Float[Tensor, "f c h w"], chunks: int | None) -> Iterator[int]:
