@@ -67,7 +67,7 @@ def tune(
     from eval.parsing import known
     from eval.vbench.lens import LENSES
     from miga import models
-    from miga.experiment import tune as tuning
+    from miga.commands import tuning
     from miga.experiment.experiment import home
     from miga.experiment.plan import Blank
     from miga.models import registry

@@ -205,9 +205,7 @@ def plan(
         print(line)
     if searching:
         shares = " and ".join(f"{searched / could:.0%} ({kind})" for kind, (searched, could) in SEARCHED.items())
-        print(
-            f"self-reflection without a budget is expected to search after {shares} of its judgements, as in `sprites`"
-        )
+        print(f"self-reflection without a budget is expected to search after {shares} of its judgements")
     print(f"in all {said(total_hours)} hours of generation on one device, {total_disk:,.1f} GB of videos")
 
 

@@ -13,6 +13,8 @@ from eval import manifest, plots, quality, records, report, scores, tables, vote
 from tests.eval.browser import CHROMIUM, Browser
 from tests.eval.conftest import ENTRIES, LABELS, MAIN, made_up_scores, made_up_sidecars
 
+pytestmark = pytest.mark.xdist_group("report")  # its tests follow each other on one page
+
 NASTY = """</script><script>document.title="taken"</script> "a" 'b' & <img src=x onerror='document.title="taken"'> 🦊"""
 
 

@@ -45,7 +45,7 @@ def stages(suite, tmp_path_factory):
     command = [sys.executable, "-m", "tests.faults.killed", str(suite), str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
-    return out, json.loads(done.stdout)
+    return out, json.loads(done.stdout.splitlines()[-1])
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -58,7 +58,9 @@ def test_stories_are_for_methods_that_take_several_prompts():
 
 def test_reserved_names_are_those_of_the_rules():
     files = [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
-    assert {rule for file in files for rule in re.findall(r"^rule (\w+):", file.read_text(), re.M)} == RESERVED
+    assert {
+        rule for file in files for rule in re.findall(r"^(?:rule|checkpoint) (\w+):", file.read_text(), re.M)
+    } == RESERVED
 
 
 def test_a_suite_with_its_files(root):

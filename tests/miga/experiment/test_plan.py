@@ -74,7 +74,9 @@ def test_a_plan_is_printed(suite, capsys, tmp_path):
 def test_scoring_is_counted_network_by_network(suite):
     experiment = load_experiment(str(suite), ROOT)
     found = scoring_cost.sums(experiment, "mine", "sprites", Shape(20, 64, 64, 8))
-    videos = sum(len(experiment.prompts_of(entry, "sprites")) for entry in experiment.entries)
+    videos = sum(
+        len(experiment.prompts_of(entry, "sprites")) for entry in experiment.entries if experiment.bases_of(entry)
+    )
     reader, none = found["the sprites reader"], found["no network"]
     assert reader.videos == none.videos == videos and none.amount == 0
     assert reader.amount == pytest.approx(videos * 20 * 0.0586 / 1000)

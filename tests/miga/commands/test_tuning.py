@@ -11,7 +11,7 @@ from eval.benchmark import Prompt
 from eval.tables import to_markdown
 from eval.vbench.lens import LENSES
 from miga import commands, models
-from miga.experiment import tune
+from miga.commands import tuning as tune
 from miga.experiment.experiment import home
 from miga.experiment.job import configure
 
