@@ -96,7 +96,7 @@ def test_a_killed_dag_ends_in_the_same_tables(suite, stages, tmp_path):
         run, before = started(old), len(written(old))
         while run.poll() is None and len(written(old)) == before:  # the next file is there, of whatever job
             time.sleep(0.02)
-        time.sleep(chance.uniform(0, 2))
+        time.sleep(chance.uniform(0, 0.5))
         assert run.poll() is None, (tmp_path / "log").read_text()
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()

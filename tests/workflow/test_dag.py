@@ -55,7 +55,7 @@ def test_fetch_is_a_target_that_says_what_it_gets(snakemake):
     done = snakemake("fetch", config=["suite=sprites"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sprites-unet comes with this package" in done.stderr
-    assert set(jobs(snakemake("-n", "fetch", config=["suite=paper"]))) == {"fetch"}
+    assert set(jobs(snakemake("-n", "fetch", config=["suite=paper", "shard=2"]))) == {"fetch"}
 
 
 def test_memory_and_time_are_measured_once_per_length(snakemake):
