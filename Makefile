@@ -38,7 +38,7 @@ strip: setup
 	$(BIN)/miga strip results/strip --out docs/pictures/strip.webp
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # A Slurm of one node on this machine, as root on Debian; SUITE=sprites for the whole of a suite.
 test-cluster: setup

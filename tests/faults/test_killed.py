@@ -17,7 +17,6 @@ from eval import records, scores
 from miga.experiment.digest import ROOT
 from tests.faults.killed import KILLS, RESAMPLES
 
-pytestmark = pytest.mark.xdist_group("killed")  # what they share is made once
 
 SUITE = """
 title: Killed

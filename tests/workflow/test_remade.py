@@ -15,7 +15,6 @@ import pytest
 from eval import scores
 from tests.workflow.forked import Snakemake
 
-pytestmark = pytest.mark.xdist_group("remade")  # what they share is made once
 
 ROOT = Path(__file__).parents[2]
 TINY = ["suite=tiny", "bootstrap=100"]

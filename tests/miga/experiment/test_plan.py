@@ -14,7 +14,6 @@ from miga.experiment.experiment import load_experiment
 from miga.experiment.job import configure
 from tests.miga.tiny_models import tiny_unet
 
-pytestmark = pytest.mark.xdist_group("plan")  # what they share is made once
 
 OPTIONS = dict(num_levels=16, window=8)
 
