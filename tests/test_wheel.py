@@ -10,7 +10,6 @@ import pytest
 import miga
 from miga.experiment.digest import HOME_FILES, ROOT
 
-
 PACKAGES = ("miga", "baselines", "eval", "snakemake_logger_plugin_miga")
 BUILT_FROM = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", *PACKAGES, *HOME_FILES)
 JUNK = shutil.ignore_patterns("__pycache__", "*.egg-info")

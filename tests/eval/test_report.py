@@ -13,7 +13,6 @@ from eval import manifest, plots, quality, records, report, scores, tables, vote
 from tests.eval.browser import CHROMIUM, Browser
 from tests.eval.conftest import ENTRIES, LABELS, MAIN, made_up_scores, made_up_sidecars
 
-
 NASTY = """</script><script>document.title="taken"</script> "a" 'b' & <img src=x onerror='document.title="taken"'> 🦊"""
 
 

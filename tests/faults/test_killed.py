@@ -17,7 +17,6 @@ from eval import records, scores
 from miga.experiment.digest import ROOT
 from tests.faults.killed import KILLS, RESAMPLES
 
-
 SUITE = """
 title: Killed
 bases: {sprites-unet: {model: sprites-unet, params: {num_levels: 2}}}

@@ -13,7 +13,6 @@ from miga.experiment.check import check
 from miga.experiment.experiment import load_experiment
 from tests.workflow.forked import Snakemake
 
-
 ROOT = Path(__file__).parents[2]
 SUITES = sorted(path.stem for path in (ROOT / "config/suites").glob("*.yaml"))
 

@@ -15,7 +15,6 @@ import pytest
 from eval import scores
 from tests.workflow.forked import Snakemake
 
-
 ROOT = Path(__file__).parents[2]
 TINY = ["suite=tiny", "bootstrap=100"]
 BOTH = {"direct", "fifo_diffusion"}

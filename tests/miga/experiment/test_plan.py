@@ -14,7 +14,6 @@ from miga.experiment.experiment import load_experiment
 from miga.experiment.job import configure
 from tests.miga.tiny_models import tiny_unet
 
-
 OPTIONS = dict(num_levels=16, window=8)
 
 
