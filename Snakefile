@@ -46,7 +46,7 @@ for entry in ROWS:
         name:
             entry
         input:
-            scores_of(entry),
+            on_request(scores_of, entry),
 
 
 # `snakemake ablation_miga`: the tables and plots of all ablations of one method.

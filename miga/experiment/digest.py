@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
@@ -17,12 +20,16 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from eval.source import parsed, tree
+from miga.experiment.remembered import Remembered
 
 ROOT = Path(__file__).resolve().parents[2]  # where the packages stand
 # What runs suites: in a checkout beside the packages, in a wheel a copy of it (setup.py).
 HOME_FILES = ("Snakefile", "config", "environment.yml", "profiles", "workflow")
 HOME = ROOT if (ROOT / "Snakefile").is_file() else Path(__file__).resolve().with_name("home")
 PACKAGES = ("miga", "baselines", "eval")
+REMEMBERED = (
+    "MIGA_REMEMBERED"  # in the environment of a run and of its jobs: the file of what is known of the code as it stands
+)
 
 # From job to frames to file. What a suite asks for is in the request, and so are the options and the weights of a base
 # model, which is all that its registry decides.
@@ -67,8 +74,42 @@ def script_digest(name: str) -> str:
     return hashlib.sha256(tree(HOME / "workflow" / "scripts" / f"{name}.py", False).encode()).hexdigest()[:16]
 
 
+def remember(file: Path) -> None:
+    """Take digests once for this run, its jobs and later runs: what is in the file holds until a source changes."""
+    os.environ[REMEMBERED] = str(file.absolute())
+
+
+def remembered() -> Remembered | None:
+    """What is known of the code as it stands, where a run remembers it."""
+    return _remembered(Path(os.environ[REMEMBERED])) if REMEMBERED in os.environ else None
+
+
+@cache
+def _remembered(file: Path) -> Remembered:
+    return Remembered(file, _sources())
+
+
+def _sources() -> str:
+    """sha256 over all sources of the project as they are, and the Python that reads them. Quickly taken, and another
+    one after any edit, be it of a comment."""
+    digest = hashlib.sha256(sys.version.encode())
+    folders = [*(ROOT / package for package in PACKAGES), HOME / "workflow"]
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
 @cache  # a rule asks for each of its jobs
 def _digest(roots: tuple[str, ...], without: tuple[str, ...], shown: bool) -> str:
+    """As `_taken`, or as it is known."""
+    ours = all("/" in root or root.split(".")[0] in PACKAGES for root in roots)
+    if ours and (known := remembered()):
+        return known.get(json.dumps([roots, without, shown]), lambda: _taken(roots, without, shown))
+    return _taken(roots, without, shown)
+
+
+def _taken(roots: tuple[str, ...], without: tuple[str, ...], shown: bool) -> str:
     """sha256 (16 digits) over names and trees of the roots and what they import, but for modules of those patterns."""
     digest = hashlib.sha256()
     for module, path in sorted(closure(roots, without).items()):

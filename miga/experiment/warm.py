@@ -1,8 +1,8 @@
 """Jobs of a run on this machine share what they import: each is a fork of one process that has imported it.
 
 A job's own process hands its script over, waits, and ends as the script ends; where there is no such process, it runs
-the script itself. `python -m miga.experiment.warm SOCKET MODULE ...` serves until its standard input ends: when the
-run does.
+the script itself. `python -m miga.experiment.warm SOCKET NUMBER MODULE ...` serves until its standard input ends: when
+the run does. It serves as soon as it has so many of the modules, and imports the others while nobody asks.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ ADDRESS = "MIGA_WARM"  # in the environment of jobs: where the process listens t
 HELD = []  # open until the run ends
 
 
-def begin(modules: list[str]) -> None:
-    """Start it for this run, where the system has what it needs; it imports while the first jobs wait for it."""
+def begin(first: list[str], others: list[str] = ()) -> None:
+    """Start it for this run, where the system has what it needs. It imports what the first jobs need while they wait
+    for it, then the others."""
     if hasattr(os, "pidfd_open"):
         folder = tempfile.TemporaryDirectory(prefix="miga-")
         address = str(Path(folder.name, "jobs"))
@@ -35,7 +36,8 @@ def begin(modules: list[str]) -> None:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(address)
             listener.listen(64)
-            command = [sys.executable, "-m", __spec__.name, str(listener.fileno()), *modules]
+            numbers = map(str, (listener.fileno(), len(first)))
+            command = [sys.executable, "-m", __spec__.name, *numbers, *first, *others]
             streams = dict(stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             process = subprocess.Popen(command, **streams, env=os.environ | threads, pass_fds=[listener.fileno()])
         HELD.extend([folder, process])
@@ -61,25 +63,34 @@ def hand_over() -> None:
     os._exit(code if code >= 0 else 128 - code)
 
 
-def serve(listener: socket.socket, modules: list[str]) -> None:
+def serve(listener: socket.socket, first: list[str], others: list[str]) -> None:
     """Fork for each script that comes; returns in the fork that is to run one, with it in place."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run ends its jobs, and the end of the run ends this
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with listener:
-        for module in modules:
-            with suppress(Exception):  # the job that needs it will say so
-                import_module(module)
-        gc.freeze()  # a collection would write to, and so copy, what forks share
+        load(first)
+        waiting = list(others)
         while True:
-            ready, _, _ = select.select([listener, sys.stdin], [], [])
+            ready, _, _ = select.select([listener, sys.stdin], [], [], 0 if waiting else None)
             if sys.stdin in ready:
                 sys.exit()
+            if not ready:
+                load([waiting.pop(0)])
+                continue
             client, _ = listener.accept()
             if os.fork() == 0:
                 break
             client.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     attend(client)
+
+
+def load(modules: list[str]) -> None:
+    """Import modules, for forks to share."""
+    for module in modules:
+        with suppress(Exception):  # the job that needs it will say so
+            import_module(module)
+    gc.freeze()  # a collection would write to, and so copy, what forks share
 
 
 def attend(client: socket.socket) -> None:
@@ -119,5 +130,6 @@ def become(fds: list[int], argv: list[str], path: list[str], folder: str, enviro
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
+    own, number, *modules = sys.argv[1:]
+    serve(socket.socket(fileno=int(own)), modules[: int(number)], modules[int(number) :])
     runpy.run_path(sys.argv[0], run_name="__main__")

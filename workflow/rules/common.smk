@@ -19,10 +19,12 @@ from miga.experiment.digest import (
     ROOT as CODE,
     code_digest,
     frames_digest,
+    remember,
     scores_digest,
     script_digest,
     texts_digest,
 )
+from miga.experiment.checked import check_once
 from miga.experiment.experiment import choose_suite, cuda, load_experiment
 from miga.experiment.lease import gpus
 from miga.experiment.passes import UNKNOWN, Passes
@@ -37,11 +39,9 @@ def load():
         settings = parsing.parse(Config, config, "config")
         name, line = choose_suite(settings.suite)
         experiment = load_experiment(name, ROOT, settings.limit)
+        remember(Path(settings.results, experiment.name, "code.json"))
         if workflow.is_main_process:
-            from miga.experiment.check import check, told
-
-            check(experiment)
-            for sentence in told(experiment):
+            for sentence in check_once(experiment):
                 print(sentence, file=sys.stderr)
     except ValueError as error:
         raise WorkflowError(as_typed(str(error))) from None
@@ -92,8 +92,8 @@ MEASURED = [
     for base, entry, frames in EXPERIMENT.lengths()
 ]
 ENCODED = EXPERIMENT.encoded()
-# Of any job.
-IMPORTED = ("snakemake.script", "miga.experiment.run", "eval.report", "eval.tables")
+# Of any job, of those that come first, and of later ones.
+IMPORTED = ("snakemake.script", "miga.experiment.run"), ("eval.report", "eval.tables")
 PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
 
 
@@ -231,6 +231,11 @@ def scores_of(*entries, benchmarks=tuple(SUITE.benchmarks), prompts=None):
     ]
 
 
+def on_request(ask, *arguments):
+    """An input that is looked for where its rule is asked for only."""
+    return lambda wildcards: ask(*arguments)
+
+
 def generation_digest(wildcards):
     """Digest of all code that decides the frames of an entry's videos."""
     return frames_digest_of(wildcards.base, ROWS[wildcards.entry].method)
@@ -241,6 +246,7 @@ def frames_digest_of(base, method):
     return frames_digest(METHODS.module(method), *modules_of(base))
 
 
+@cache
 def spec_of(base):
     """The kind of base model that a base is."""
     from miga.models import folders, registry
@@ -258,9 +264,14 @@ def modules_of(base):
 def weights_of(wildcards):
     """Weights in a folder that the suite names, or that a package brings; others are checked by their digest in the
     sidecars."""
+    return weights_on(wildcards.base)
+
+
+@cache
+def weights_on(base):
     from miga.models import registry
 
-    model = SUITE.bases[wildcards.base].model
+    model = SUITE.bases[base].model
     folder = model if Path(model).is_dir() else registry.get(model).folder
     return (
         sorted(map(os.path.relpath, Path(folder).rglob("*.safetensors")))
@@ -270,10 +281,9 @@ def weights_of(wildcards):
 
 
 def of_benchmark(ask):
-    """A function of wildcards that asks the benchmark which they name about its settings."""
-    return lambda wildcards: ask(
-        BENCHMARKS.get(wildcards.benchmark), SUITE.benchmarks[wildcards.benchmark]
-    )
+    """A function of wildcards that asks the benchmark which they name about its settings, once."""
+    answer = cache(lambda name: ask(BENCHMARKS.get(name), SUITE.benchmarks[name]))
+    return lambda wildcards: answer(wildcards.benchmark)
 
 
 def shown_digest(script, *benchmarks):
@@ -370,12 +380,14 @@ def warm():
     from miga.experiment.warm import begin
 
     if workflow.local_exec and not workflow.deployment_settings.deployment_method:
-        roots = [
+        scoring = [
             BENCHMARKS.get(name).roots(said) for name, said in SUITE.benchmarks.items()
         ]
         bases = [modules_of(base) for base in SUITE.bases]
         methods = {METHODS.module(row.method) for row in MADE.values()}
-        begin(sorted({*IMPORTED, *methods, *chain(*roots, *bases)}))
+        first, others = IMPORTED
+        first = sorted({*first, *methods, *chain(*bases)})
+        begin(first, sorted({*others, *chain(*scoring)}))
 
 
 def undecided():
@@ -407,7 +419,7 @@ def announce():
         len(videos)
         for entry in EVERY_ROW
         for base in EXPERIMENT.bases_of(entry)
-        for videos in shards_of(base, entry, prompts).values()
+        for videos in EXPERIMENT.shards_of(entry, None, base, prompts).values()
     )
     devices = len(gpus()) or 1 if workflow.local_exec else workflow.nodes
     run = begin(EXPERIMENT.name, Path(OUT), parts(), asked, devices, SUITE.smaller)
