@@ -86,15 +86,15 @@ def remembered() -> Remembered | None:
 
 @cache
 def _remembered(file: Path) -> Remembered:
-    return Remembered(file, _sources())
+    return Remembered(file, _sources(*(ROOT / package for package in PACKAGES), HOME / "workflow"))
 
 
-def _sources() -> str:
-    """sha256 over all sources of the project as they are, and the Python that reads them. Quickly taken, and another
-    one after any edit, be it of a comment."""
+def _sources(*places: Path) -> str:
+    """sha256 over all sources in folders, or files, as they are, and the Python that reads them. Quickly taken, and
+    another one after any edit, be it of a comment."""
     digest = hashlib.sha256(sys.version.encode())
-    folders = [*(ROOT / package for package in PACKAGES), HOME / "workflow"]
-    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+    files = [path for place in places for path in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
+    for path in filter(Path.is_file, files):
         content = path.read_bytes()
         digest.update(f"{path}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
@@ -102,11 +102,13 @@ def _sources() -> str:
 
 @cache  # a rule asks for each of its jobs
 def _digest(roots: tuple[str, ...], without: tuple[str, ...], shown: bool) -> str:
-    """As `_taken`, or as it is known."""
-    ours = all("/" in root or root.split(".")[0] in PACKAGES for root in roots)
-    if ours and (known := remembered()):
-        return known.get(json.dumps([roots, without, shown]), lambda: _taken(roots, without, shown))
-    return _taken(roots, without, shown)
+    """As `_taken`, or as it is known, for packages of others too."""
+    if not (known := remembered()):
+        return _taken(roots, without, shown)
+    others = sorted({root.split(".")[0] for root in roots if "/" not in root} - {*PACKAGES})
+    places = (home / package for package in others if (home := _home(package)))
+    theirs = _sources(*(place if place.is_dir() else place.with_suffix(".py") for place in places))
+    return known.get(json.dumps([roots, without, shown, theirs]), lambda: _taken(roots, without, shown))
 
 
 def _taken(roots: tuple[str, ...], without: tuple[str, ...], shown: bool) -> str:

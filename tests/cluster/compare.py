@@ -7,6 +7,7 @@ from pandas.testing import assert_frame_equal
 
 from eval import records, scores
 
+TIMES = {"cost.csv", "speed.csv"}  # what was measured on each
 KEYS = ["base", "entry", "metric", "prompt_id", "seed"]
 
 
@@ -16,7 +17,7 @@ def main(here: Path, there: Path) -> None:
         assert_frame_equal(one, two)
     except AssertionError as error:
         sys.exit(f"the scores differ: {error}")
-    names = [path.name for path in sorted((here / "tables").glob("*.csv")) if path.name != "cost.csv"]
+    names = [path.name for path in sorted((here / "tables").glob("*.csv")) if path.name not in TIMES]
     for name in names:
         if (here / "tables" / name).read_bytes() != (there / "tables" / name).read_bytes():
             sys.exit(f"tables/{name} differs between {here} and {there}")

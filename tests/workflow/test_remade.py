@@ -100,6 +100,11 @@ def test_a_finished_suite_is_finished(run):
     assert not planned(run("-n", "tables"))
 
 
+def test_where_jobs_run_makes_nothing_again(run):
+    for image in ("one.sif", "other.sif"):
+        assert not planned(run("-n", "tables", "--sdm", "apptainer", config=[*TINY, f"image={image}"]))
+
+
 NOBODY_NOTICES = [
     ("miga/engine/solvers.py", "import torch\n", 'import torch\n"""Said twice."""\n'),
     ("miga/engine/queue.py", "import torch\n", "import torch  # tensors\n"),

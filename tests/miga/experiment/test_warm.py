@@ -13,7 +13,7 @@ from miga.experiment import warm
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 HANDED = "import sys; from miga.experiment.warm import hand_over; hand_over()\n"
-IMPORTED = "wave"  # a module that nothing else here imports
+IMPORTED, LATER = "wave", "colorsys"  # modules that nothing else here imports
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def script(tmp_path, monkeypatch):
     """A function that starts a script of such lines, where a warm process serves."""
     monkeypatch.setattr(warm, "HELD", held := [])
     monkeypatch.setenv(warm.ADDRESS, "")
-    warm.begin([IMPORTED, "no.such.module"])
+    warm.begin([IMPORTED, "no.such.module"], [LATER])
 
     def start(lines, **options):
         path = tmp_path / "script.py"
@@ -43,6 +43,21 @@ def test_it_runs_with_what_was_imported_as_the_process_that_it_is(script, tmp_pa
     imported, pid, *rest = out.split()
     assert imported == "True" and int(pid) != job.pid
     assert rest == [str(tmp_path), "so", str(tmp_path / "script.py")]
+
+
+def test_what_is_to_happen_at_its_end_happens(script, tmp_path):
+    lines = "import atexit, threading, time; print('first', end=' '); atexit.register(print, 'last', end='')\n"
+    lines += "threading.Thread(target=lambda: (time.sleep(0.3), print('meanwhile', end=' '))).start()"
+    job = script(lines)
+    assert job.communicate(timeout=30) == ("first meanwhile last", "") and job.returncode == 0
+
+
+def test_what_is_needed_later_is_imported_when_nobody_asks(script):
+    for _ in range(100):
+        out, _ = script("print('colorsys' in sys.modules)").communicate(timeout=30)
+        if out == "True\n":
+            return
+    pytest.fail("it was never imported")
 
 
 @pytest.mark.parametrize(
