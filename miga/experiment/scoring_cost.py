@@ -44,5 +44,10 @@ def lines(experiment: Experiment, base: str, video: Shape) -> Iterator[str]:
     """A line per network: videos, what one costs, what all cost, and the metrics that look through it."""
     for benchmark in experiment.suite.benchmarks:
         for by, one in sums(experiment, base, benchmark, video).items():
-            spent = f"{one.amount / one.videos:.3g} {one.unit} each, {one.amount:,.4g} in all" if one.amount else "–"
+            spent = f"{one.amount / one.videos:.3g} {one.unit} each, {digits(one.amount)} in all" if one.amount else "–"
             yield f"{base:<14} {benchmark:<18} {by:<18} {one.videos:>6}  {spent:<36} {', '.join(one.metrics)}"
+
+
+def digits(amount: float) -> str:
+    """Four of them; of a large number all before its point."""
+    return f"{amount:,.0f}" if amount >= 1000 else f"{amount:.4g}"

@@ -100,9 +100,16 @@ def test_a_finished_suite_is_finished(run):
     assert not planned(run("-n", "tables"))
 
 
-def test_where_jobs_run_makes_nothing_again(run):
-    for image in ("one.sif", "other.sif"):
-        assert not planned(run("-n", "tables", "--sdm", "apptainer", config=[*TINY, f"image={image}"]))
+def test_where_jobs_run_makes_nothing_again(tree, run, tmp_path, monkeypatch):
+    (tmp_path / "apptainer").write_text("#!/bin/sh\necho apptainer version 1.4.0\n")  # all that a dry run asks it
+    (tmp_path / "apptainer").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    contained = Snakemake(tree, run.folder)
+    try:
+        for image in ("one.sif", "other.sif"):
+            assert not planned(contained("-n", "tables", "--sdm", "apptainer", config=[*TINY, f"image={image}"]))
+    finally:
+        contained.close()
 
 
 NOBODY_NOTICES = [
