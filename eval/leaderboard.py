@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -131,7 +132,7 @@ def read(path: str | Path) -> pd.DataFrame:
     """A leaderboard file, checked; `ValueError` names the file, the column and the line that does not fit."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-        reader = csv.reader(text.splitlines(keepends=True), strict=True)
+        reader = csv.reader(io.StringIO(text), strict=True)
         head = next(reader, [])
         rows = [(reader.line_num, row) for row in reader if row]
     except (csv.Error, UnicodeDecodeError) as error:
@@ -139,7 +140,7 @@ def read(path: str | Path) -> pd.DataFrame:
     if len(head) == 1 and (other := next((mark for mark in ";\t|" if mark in head[0]), None)):
         raise ValueError(f"{path}: its columns are separated by {other!r}: save it with commas")
     if twice := sorted({name for name in head if head.count(name) > 1}):
-        raise ValueError(f"{path}: column {', '.join(twice)} is there twice")
+        raise ValueError(f"{path}: column {_called(twice)} is there twice")
     for line, row in rows:
         if len(row) != len(head):
             raise ValueError(f"{path}, line {line}: {len(row)} cells under {len(head)} columns")
@@ -156,7 +157,7 @@ def validate(board: pd.DataFrame, name: str = "leaderboard") -> pd.DataFrame:
     known = {column.name for column in SCHEMA}
     for problem, columns in (("is missing", known - set(board)), ("is not in the schema", set(board) - known)):
         if columns:
-            raise ValueError(f"{name}: column {', '.join(sorted(columns))} {problem}")
+            raise ValueError(f"{name}: column {_called(columns)} {problem}")
     typed = pd.DataFrame({column.name: _typed(board[column.name], column, name) for column in SCHEMA})
     for place, row in typed.iterrows():
         line = f"{name}, line {place + FIRST}"
@@ -256,8 +257,14 @@ def _parsed(cell: Any, column: Column, line: str) -> Any:
         ) from None
 
 
+def _called(columns: Iterable[str]) -> str:
+    return ", ".join(name or "without a name" for name in sorted(columns))
+
+
 def _text(cell: str) -> str:
-    if cell != cell.strip() or not cell.isprintable():
+    """Joiners, marks of direction and wide spaces are parts of words in some scripts."""
+    odd = [letter for letter in cell if not letter.isprintable() and unicodedata.category(letter) not in ("Cf", "Zs")]
+    if cell != cell.strip() or odd:
         raise ValueError
     return unicodedata.normalize("NFC", cell)
 
@@ -294,7 +301,7 @@ def _sha256(cell: str) -> str:
 
 PARSE = {str: _text, bool: _truth, int: _whole, float: _number, date: _day, Sha256: _sha256}
 KINDS = {
-    str: "a text without spaces around it",
+    str: "a text in one line, without spaces around it",
     bool: "True or False",
     int: "a whole number",
     float: "a finite number with a decimal point",

@@ -27,6 +27,7 @@ PLACE = ("base", "entry", "prompt_id", "seed")  # which video of a suite
 IDENTITY = ("suite", "base", "entry", "method", "prompt_id", "seed")  # a video, as scores name it
 SIDECARS = "*/*/*/seed-*.json"  # of the folder of a suite
 LENGTHS = "*/*/length-*.json"  # what one video of that length cost, likewise
+SHARDS = "*/*/shard-*.json"  # which videos a generation job has made, likewise
 
 
 class Sidecar(BaseModel, extra="allow"):
@@ -143,17 +144,38 @@ def write(videos: pd.DataFrame, path: str | Path) -> None:
 def read(path: str | Path) -> pd.DataFrame:
     """The table of videos. `ValueError` where the file is missing or is none."""
     try:
+        if lacking := set(IDENTITY) - set(pq.read_schema(path).names):
+            raise ValueError(f"it has no column {min(lacking)}")
         return _decoded(pq.read_table(path, schema=SCHEMA))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such table of videos") from None
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: not a table of videos ({' '.join(str(error).split())[:200]})") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path}: not a table of videos ({reason}); remove it, and its suite makes it again from the sidecars"
+        ) from None
 
 
-def found(suite: str | Path) -> pd.DataFrame:
-    """What is known of the videos in the folder of a suite that may be unfinished."""
+def found(suite: str | Path, lenient: bool = False) -> pd.DataFrame:
+    """What is known of the videos in the folder of a suite that may be unfinished.
+
+    lenient: what cannot be read is left aside; else it is a `ValueError` that names it.
+    """
     table = Path(suite, "videos.parquet")
-    return read(table) if table.is_file() else collect(sorted(Path(suite).glob(SIDECARS)))
+    try:
+        return read(table) if table.is_file() else collect(sorted(Path(suite).glob(SIDECARS)))
+    except ValueError:
+        if not lenient:
+            raise
+    return collect(path for path in sorted(Path(suite).glob(SIDECARS)) if readable(path))
+
+
+def readable(sidecar: Path) -> bool:
+    """Whether there is a whole sidecar."""
+    try:
+        return bool(read_sidecar(sidecar))
+    except (OSError, ValueError):
+        return False
 
 
 def read_lengths(paths: Iterable[str | Path]) -> pd.DataFrame:

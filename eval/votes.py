@@ -6,18 +6,22 @@ The report's page (`eval/report/votes.js`) exports them as CSV, a line per vote 
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, ValidationInfo, field_validator
 
 from eval import records
 from eval.parsing import Strict, parse
 from eval.statistics import Estimate, estimate
 
 WORTH = {"left": (1.0, 0.0), "right": (0.0, 1.0), "tie": (0.5, 0.5)}  # of a vote, to the left and to the right
+
+WRITTEN = {"seed": "-?[0-9]{1,19}", "time": "[0-9]{4}-[0-9]{2}-[0-9]{2}T.+"}
 
 
 class Vote(Strict, frozen=True):
@@ -34,6 +38,14 @@ class Vote(Strict, frozen=True):
     choice: Literal["left", "right", "tie"]
     voter: str
     time: AwareDatetime
+
+    @field_validator("seed", "time", mode="before")
+    @classmethod
+    def _as_exported(cls, said: object, field: ValidationInfo) -> object:
+        """A spreadsheet's day number is no time, and 1_0 no ten."""
+        if isinstance(said, str) and not re.fullmatch(WRITTEN[field.field_name], said):
+            raise ValueError("must be as the page exports it")
+        return said
 
 
 def read(paths: Iterable[str | Path], suite: str | Path | None = None) -> list[Vote]:
@@ -80,13 +92,14 @@ def wins(votes: Sequence[Vote]) -> pd.DataFrame:
 def _votes(path: Path):
     """(line, vote) of a file."""
     try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True)
+        rows = [(reader.line_num, row) for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a CSV file of votes ({error})") from None
     header = list(Vote.model_fields)
-    if not rows or rows[0] != header:
+    if not rows or rows[0][1] != header:
         raise ValueError(f"{path}: not votes as the page exports them; its first line must be {','.join(header)}")
-    for line, row in enumerate(rows[1:], 2):
+    for line, row in rows[1:]:
         if len(row) != len(header):
             raise ValueError(f"{path}, line {line}: {len(row)} cells where there must be {len(header)}")
         yield line, parse(Vote, dict(zip(header, row, strict=True)), f"{path}, line {line}")

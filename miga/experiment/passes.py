@@ -10,7 +10,10 @@ import json
 import math
 from pathlib import Path
 
+from pydantic import FiniteFloat, RootModel
+
 from eval.files import write_json
+from eval.parsing import parse
 from eval.registry import Registry
 from miga.experiment.digest import frames_digest
 from miga.experiment.experiment import Experiment
@@ -19,6 +22,12 @@ METHODS = Registry("miga.methods", "method")
 LOADING = 15  # minutes for which a job may load its model
 SPARE = 1.5  # as long as the plan says that the most takes: a slower card, a busy file system
 UNKNOWN = 240  # minutes of a job where no pace is known
+
+
+class Kept(RootModel):
+    """What the file holds; anything else counts as nothing."""
+
+    root: dict[str, tuple[FiniteFloat, FiniteFloat]]
 
 
 class Passes:
@@ -30,8 +39,8 @@ class Passes:
     def __init__(self, experiment: Experiment, file: Path) -> None:
         self.experiment, self.file, self.keys = experiment, file, {}
         try:
-            self.kept = json.loads(file.read_text())
-        except (OSError, ValueError):
+            self.kept = parse(Kept, json.loads(file.read_text(encoding="utf-8")), str(file)).root
+        except (OSError, ValueError, RecursionError):
             self.kept = {}
 
     def __getitem__(self, which: tuple[str, str]) -> tuple[float, float]:

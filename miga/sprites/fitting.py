@@ -7,10 +7,12 @@ resumed ends with the same bits as one that was not.
 from __future__ import annotations
 
 import csv
+import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -135,19 +137,28 @@ def _save(folder: Path, network: nn.Module, averaged, optimizers, step: int, cur
     }
     with replacing(folder / "checkpoint.pt") as partial:
         torch.save(state, partial)
-    with open(folder / "loss.csv", "w", newline="") as file:
+    with replacing(folder / "loss.csv") as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("step", "loss", "seconds"))
         writer.writerows((step, f"{loss:.6f}", f"{seconds:.1f}") for step, loss, seconds in curve)
 
 
+def kept(path: Path) -> Any:
+    """What a training has kept in a file; `ValueError` that names it where nobody can read it."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ValueError(f"{path}: cannot be read ({reason}); remove it, and it is made again") from None
+
+
 def _restore(path: Path, network: nn.Module, averaged, optimizers) -> tuple[int, list, float]:
     if not path.exists():
         return 0, [], 0.0
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = kept(path)
     network.load_state_dict(state["network"])
-    for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(kept)
+    for optimizer, said in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(said)
     for name, value in state["averaged"].items():
         averaged[name].copy_(value)
     return state["step"], [tuple(row) for row in state["curve"]], state["seconds"]

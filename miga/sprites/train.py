@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -17,9 +19,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from eval.files import replacing, writable
 from eval.parsing import device_of
 from miga.sprites import reader, wan, world
-from miga.sprites.fitting import Schedule, fit
+from miga.sprites.fitting import Schedule, fit, kept
 from miga.sprites.networks import (
     WEIGHTS,
     ddim_config,
@@ -58,6 +61,7 @@ WAN_STEPS = 15_000
 WAN_CLIPS = 12_000
 DF_STEPS = 4500  # after those of sprites-wan
 LONG_DECAY = 0.75  # of the rate, when continuing: a high one harms weights that are good already
+ROOM = {"reader": 60, "sprites-unet": 200, "sprites-wan": 400, "sprites-df": 400}  # MB: checkpoints twice, and clips
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
 
@@ -110,8 +114,10 @@ def _latent_cache(encode: Callable[[list[world.Scene], int], torch.Tensor], fold
     for number in range(-(-clips // 1000)):
         path = folder / f"latents-{number:03d}.pt"
         if not path.exists():
-            torch.save(encode(training_scenes(number, seed), seed + 1000 * number), path)
-        parts.append(torch.load(path, weights_only=True))
+            latents = encode(training_scenes(number, seed), seed + 1000 * number)
+            with replacing(path) as partial:
+                torch.save(latents, partial)
+        parts.append(kept(path))
     return torch.cat(parts)
 
 
@@ -317,13 +323,14 @@ def finished_vae(folder: Path, seed: int, device: str) -> AutoencoderKL:
     path = folder / "vae.pt"
     if path.exists():
         vae = new_vae()
-        vae.load_state_dict(torch.load(path, weights_only=True))
+        vae.load_state_dict(kept(path))
         vae.register_to_config(scaling_factor=1.0)
     else:
         vae = train_vae(folder / "vae", Schedule(2600, rate=2e-3, warmup=100, seed=seed), device=device).cpu()
         scenes = world.sample_scenes(100, seed + 77)
         vae = whiten_vae(vae, to_model_range(world.render(scenes, 16, seed + 77).frames[:, ::3].flatten(0, 1)))
-        torch.save(vae.state_dict(), path)
+        with replacing(path) as partial:
+            torch.save(vae.state_dict(), partial)
     return vae.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
 
@@ -359,8 +366,18 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     device = str(device_of(None if device == "auto" else device))
-    folder.mkdir(parents=True, exist_ok=True)
+    there = sum(path.stat().st_size for path in (folder / model).rglob("*") if path.is_file())
+    for place in (folder / model / "checkpoint.pt", WEIGHTS / model):
+        writable(place)
+    _room(folder / model, ROOM[model] * 1_000_000 - there)
     stages[model](folder, steps, device, seed, shipped)
+
+
+def _room(folder: Path, needed: int) -> None:
+    """`OSError` that names the folder where its disk has no room for so many bytes: asked before work is spent."""
+    if (free := shutil.disk_usage(folder).free) < needed:
+        said = f"{os.strerror(errno.ENOSPC)}: {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free"
+        raise OSError(errno.ENOSPC, said, str(folder))
 
 
 def _train_reader(folder: Path, steps: int | None, device: str, seed: int, shipped: bool) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
+from eval.files import replacing
 from miga.models.wan import FrameTimesteps
 from miga.sprites import world
 from miga.sprites.bases import SPRITES_WAN
@@ -242,7 +243,8 @@ def finished_vae(folder: Path, seed: int, device: str) -> AutoencoderKLWan:
             means = torch.cat([vae.encode(_to_videos(part)).latent_dist.mean for part in frames.split(10)])
         mean, std = (value.tolist() for value in (means.mean(dim=(0, 2, 3, 4)), means.std(dim=(0, 2, 3, 4))))
         vae.register_to_config(latents_mean=mean, latents_std=std)
-        vae.save_pretrained(folder / "vae-final")
+        with replacing(folder / "vae-final") as partial:
+            vae.save_pretrained(partial)
     return _frozen(AutoencoderKLWan.from_pretrained(folder / "vae-final"), device)
 
 

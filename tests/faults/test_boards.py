@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from eval import leaderboard
+from eval import leaderboard, votes
 from eval.leaderboard import SCHEMA
 from miga.commands import main
 from tests.eval.conftest import MAIN, made_up_facts, made_up_scores
@@ -65,6 +65,11 @@ CELLS = [
     ("control", "WAHR", "bool"), ("port", "1", "bool"), ("higher_is_better", "False", "higher_is_better"),
     ("entry", " miga", "spaces"), ("base", "sprites\x07", "text"), ("suite", "sprites\n2", "text"),
     ("suite", "", "empty"),
+    ("value", "=A1", "float"), ("value", "'0.97", "float"), ("n", "1,000", "int"), ("value", "0.97\u00a0", "float"),
+    ("low", "\u22120.1", "float"), ("control", "yes", "bool"), ("date", "2026-1-31", "YYYY-MM-DD"),
+    ("date", "0000-00-00", "YYYY-MM-DD"), ("value", "TRUE", "float"), ("n", "+2", "int"), ("n", " 2 ", "int"),
+    ("label", "Di\u2028rect", "in one line"),  # "4 cells under 24 columns"
+    ("label", "Di\x85rect", "in one line"), ("label", "y" * 200_000, "field larger"),
 ]  # fmt: skip
 
 
@@ -72,8 +77,8 @@ CELLS = [
 def test_a_spreadsheets_cell_is_named_with_its_line(tmp_path, capsys, text, column, cell, sentence):
     (tmp_path / "b.csv").write_text(edited(text, column, cell, slice(2, 3)))
     code, said = says(capsys, "leaderboard", "validate", tmp_path / "b.csv")
-    line = 5 if "\n" in cell else 4
-    assert code == 2 and f"b.csv, line {line}" in said and sentence in said and len(said.splitlines()) == 1
+    where = "b.csv: " if len(cell) > 1000 else f"b.csv, line {5 if chr(10) in cell else 4}"
+    assert code == 2 and where in said and sentence in said and len(said.splitlines()) == 1
 
 
 FILES = {
@@ -90,6 +95,20 @@ FILES = {
     "no head": (lambda text: text.split("\n", 1)[1], "there twice"),
     "another head": (lambda text: text.replace("suite,base", "Suite,base", 1), "is missing"),
     "nothing": (lambda text: "", "is missing"),
+    "a title above the head": (
+        lambda text: f"Mine{',' * (len(SCHEMA) - 1)}\n{text}",
+        "column without a name is there twice",  # "column is there twice"
+    ),
+    "numbers of rows on the left": (
+        lambda text: "".join(f"{i or ''},{line}" for i, line in enumerate(text.splitlines(keepends=True))),
+        "column without a name is not in the schema",  # "column is not in the schema"
+    ),
+    "sep=, above": (lambda text: f"sep=,\n{text}", f"line 2: {len(SCHEMA)} cells under 2 columns"),
+    "a sum below": (lambda text: text + f"Sum{',' * (len(SCHEMA) - 1)}\n", "base is empty"),
+    "spaces in the head": (lambda text: text.replace("suite,base", "suite, base", 1), "column base is missing"),
+    "two byte order marks": (lambda text: "\ufeff\ufeff" + text, "column suite is missing"),
+    "single quotes": (lambda text: text.replace(",", "','"), "is missing"),
+    "a zip, as .xlsx is": (lambda text: "PK\x03\x04" + "\0" * 100, "is missing"),
     "a web page": (lambda text: "<html><body>Sign in</body></html>", "is missing"),
 }
 
@@ -115,11 +134,58 @@ def test_other_encodings_are_a_sentence(tmp_path, capsys, text, encoding):
         lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n"), lambda text: text + "\n\n",
         lambda text: text.replace("True", "TRUE").replace("False", "FALSE"),
         lambda text: edited(text, "label", "Cafe\u0301, “x”"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: "".join(f'"{line}"\n'.replace(",", '","') for line in text.splitlines()),
+        lambda text: edited(text, "label", '=HYPERLINK("http://x","y")'),
+        # these were no names before: a joiner, a mark of direction, a wide space
+        lambda text: edited(text, "label", "👩\u200d🔬"), lambda text: edited(text, "label", "می\u200cخواهم"),
+        lambda text: edited(text, "label", "א\u200f1"), lambda text: edited(text, "label", "方法\u3000一"),
     ],
 )  # fmt: skip
 def test_what_says_the_same_in_another_way_is_read(tmp_path, board, text, change):
     (tmp_path / "b.csv").write_text(change(text), newline="")
     assert leaderboard.read(tmp_path / "b.csv").drop(columns="label").equals(board.drop(columns="label"))
+
+
+# --- votes that went through a spreadsheet ----------------------------------------------------------------------------
+
+VOTE = dict(suite="s", base="b", prompt_id="p", seed="1", left="x", right="y", left_frames="", right_frames="",
+            choice="left", voter="me", time="2026-01-31T10:00:00Z")  # fmt: skip
+VOTES = [  # what is changed, in what is written -> what is said; S: taken before
+    ({"seed": "1_0"}, None, "seed: must be as the page exports it"),  # S: as 10
+    ({"seed": "1.0"}, None, "seed: must be as the page exports it"), ({"seed": "١"}, None, "seed: must be as"),
+    ({"seed": "9" * 5000}, None, "seed: must be as"), ({"seed": ""}, None, "seed: must be as"),
+    ({"time": "46053.4"}, None, "time: must be as"),  # S: as seconds after 1970
+    ({"time": "1/31/2026 10:00"}, None, "time: must be as"), ({"time": "2026-01-31T10:00:00"}, None, "timezone"),
+    ({"time": "2026-01-31 10:00"}, None, "time: must be as"), ({"choice": "Left"}, None, "choice"),
+    ({}, lambda text: text.replace(",", ";"), "not votes as the page exports them"),
+    ({}, lambda text: text.replace("\n", ",x\n"), "not votes as the page exports them"),
+    ({}, lambda text: text + '"', "not a CSV file of votes"),
+    ({}, lambda text: text + "," * 10 + "\n", "line 3: seed"),
+    ({"voter": "y" * 200_000}, None, "not a CSV file of votes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "written", "sentence"), VOTES)
+def test_votes_that_went_through_a_spreadsheet_are_a_sentence(tmp_path, capsys, change, written, sentence):
+    (tmp_path / "v.csv").write_text((written or str)(rows_of(VOTE | change)))
+    code, said = says(capsys, "votes", tmp_path / "v.csv")
+    assert code == 2 and "v.csv" in said and sentence in said and len(said.splitlines()) == 1
+
+
+def rows_of(vote: dict[str, str]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(vote), lineterminator="\n")
+    writer.writeheader()
+    writer.writerow(vote)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("prompt", ["a\nb", "a\u2028b", "a\x85b"])  # the line was cut there, or the break was lost
+@pytest.mark.parametrize("change", [str, lambda text: "\ufeff" + text, lambda text: text + "\n\n"])
+def test_votes_that_say_the_same_in_another_way_are_read(tmp_path, prompt, change):
+    (tmp_path / "v.csv").write_text(change(rows_of(VOTE | {"prompt_id": prompt})), newline="")
+    assert [vote.prompt_id for vote in votes.read([tmp_path / "v.csv"])] == [prompt]
 
 
 # --- boards that do not compare ---------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ WRITING = {  # what writes -> where to, beside what was there
     f"{SCORE} scores.parquet": "scores.parquet",
     "degrade {videos}/a-0.mp4 --fault noise --out worse.mp4": "worse.mp4",
     "show mine/red.mp4": "red.html",
+    # ours were made before: training found it at its first checkpoint
+    "sprites train --model sprites-unet --replace --folder training": "training/sprites-unet",
     "init lab": "lab",  # left half of it, and would not begin again; named the file that it read
 }
 

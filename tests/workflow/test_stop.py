@@ -6,10 +6,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from safetensors.numpy import save_file
 
-from eval import records
+from eval import records, scores
 from eval.metric import METRICS
 from eval.statistics import Estimate
 from eval.stopping import unsettled
@@ -65,8 +68,9 @@ def planned(done) -> set[str]:
 def first_round(folder: Path, settled: bool) -> None:
     """Stand-ins of what the first round leaves, and what it says."""
     for entry in ("direct", "fifo_diffusion"):
-        for name in ("shard-sprites-0-seed-1.json", "sprites/sprites-0-seed-1.parquet"):
-            write(folder / "sprites-unet" / entry / name, "stand-in")
+        write(folder / "sprites-unet" / entry / "shard-sprites-0-seed-1.json", '["p0/seed-1.mp4"]')
+        none = pd.DataFrame(columns=scores.COLUMNS)
+        scores.write(none, folder / "sprites-unet" / entry / "sprites/sprites-0-seed-1.parquet")
     for name in ("vbench", "differences"):
         for kind in ("csv", "md", "tex", "json"):
             write(folder / f"rounds/2/{name}.{kind}", "stand-in")
@@ -81,7 +85,8 @@ def write(path: Path, text: str) -> None:
 def test_rounds_are_asked_for_one_after_the_other(suite, snakemake, tmp_path):
     found, folder = planned(snakemake("-n")), tmp_path / "results/rounds"
     assert found == {f"{entry}/shard-sprites-0-seed-1" for entry in ("direct", "fifo_diffusion")}
-    write(folder / "sprites-unet/text-sprites-0.safetensors", "stand-in")
+    (folder / "sprites-unet").mkdir(parents=True)
+    save_file({"negative": np.zeros(1)}, folder / "sprites-unet/text-sprites-0.safetensors", {"p0": "a"})
     first_round(folder, settled=False)
     done = snakemake("-n")
     assert planned(done) == {f"{entry}/shard-sprites-1-seed-1" for entry in ("direct", "fifo_diffusion")}

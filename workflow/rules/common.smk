@@ -97,6 +97,28 @@ IMPORTED = ("snakemake.script", "miga.experiment.run"), ("eval.report", "eval.ta
 PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
 
 
+def unreadable():
+    """Files of earlier runs that nobody can read: named, and made again where this run needs them."""
+    from miga.experiment import derived
+
+    try:
+        found = dict(derived.unreadable(Path(OUT), SUITE.benchmarks))
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+    for line in derived.lines(found):
+        print(line, file=sys.stderr)
+    return list(map(str, found))
+
+
+UNREADABLE = unreadable() if workflow.is_main_process else []
+
+
+def again(wildcards):
+    """No input. Snakemake goes by dates: it is told to make what cannot be read as soon as it has a DAG to plan."""
+    workflow.dag.forcefiles.update(UNREADABLE)
+    return []
+
+
 def one_gpu(wildcards):
     """A GPU of this machine, where it has one, or of the node that jobs are sent to."""
     return int(CUDA or workflow.non_local_exec)
@@ -202,10 +224,23 @@ def enough():
     """How many prompts of each benchmark this run asks for, by what is settled so far."""
     *rounds, most = EXPERIMENT.rounds()
     for prompts in rounds:
-        said = checkpoints.settled.get(prompts=prompts).output.settled
-        if json.loads(Path(said).read_text())["settled"]:
+        if said_in(checkpoints.settled.get(prompts=prompts).output.settled):
             return prompts
     return most
+
+
+def settled_after():
+    """The same outside of the DAG, which may have no round in it: by the files that are there."""
+    *rounds, most = EXPERIMENT.rounds()
+    for prompts in rounds:
+        said = Path(OUT, "rounds", str(prompts), "settled.json")
+        if said.is_file() and str(said) not in UNREADABLE and said_in(said):
+            return prompts
+    return most
+
+
+def said_in(settled):
+    return json.loads(Path(settled).read_text())["settled"]
 
 
 def manifests_of(*entries, bases=None, prompts=None):
@@ -365,7 +400,7 @@ def parts():
         asked = dict(code=code, frames_asked=frames_on(base))
         found = missing(Path(OUT), base, entry, videos, **asked)
         wanted.setdefault((base, entry), []).extend(found)
-    seen = records.found(OUT) if wanted else None
+    seen = records.found(OUT, lenient=True) if wanted else None
     for (base, entry), videos in wanted.items():
         yield Part(
             frames=frames_on(base),
@@ -414,7 +449,7 @@ def announce():
     from snakemake.logging import logger
     from miga.experiment.progress import Progress, begin
 
-    prompts = None if undecided() else enough()
+    prompts = None if undecided() else settled_after()
     asked = sum(
         len(videos)
         for entry in EVERY_ROW
