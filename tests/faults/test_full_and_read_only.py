@@ -24,7 +24,7 @@ WRITING = {  # what writes -> where to, beside what was there
     "degrade {videos}/a-0.mp4 --fault noise --out worse.mp4": "worse.mp4",
     "show mine/red.mp4": "red.html",
     # ours were made before: training found it at its first checkpoint
-    "sprites train --model sprites-unet --replace --folder training": "training/sprites-unet",
+    "sprites train --model sprites-unet --replace --folder training": "training",
     "init lab": "lab",  # left half of it, and would not begin again; named the file that it read
 }
 
