@@ -76,8 +76,9 @@ def _open(path: Path) -> tuple[av.container.InputContainer, av.video.stream.Vide
         container.close()
         raise VideoError("cut: the mark that ends a GIF is missing")
     if not container.streams.video:
+        others = "audio only" if container.streams.audio else "nor any other"
         container.close()
-        raise VideoError("no video stream (audio only)")
+        raise VideoError(f"no video stream ({others})")
     videos = _videos(container)
     if not videos:
         container.close()
@@ -132,9 +133,14 @@ def _rotation(container, stream) -> int:
 
 def _promised(stream) -> int:
     """Frames that the container says it holds, without those that its edit list hides; 0 where it does not say."""
-    if stream.frames and "mov" in stream.container.format.name:  # the formats that have edit lists
+    if stream.frames and _has_edits(stream.container):
         return sum(not entry.is_discard for entry in stream.index_entries)
     return stream.frames
+
+
+def _has_edits(container) -> bool:
+    """Whether it is of the formats that have edit lists: one that disagrees with itself hides frames of its own."""
+    return "mov" in container.format.name
 
 
 def _seconds(container, stream) -> float:
@@ -179,7 +185,7 @@ def chunks(path: str | Path, size: int = 16) -> Iterator[Frames]:
             raise VideoError("no frames")
         if count < promised:
             raise VideoError(f"cut or damaged: {count} of the {promised} frames that the container promises")
-        if not promised and rate and count < CUT * seconds * rate - 1:
+        if rate and (not promised or _has_edits(container)) and count < CUT * seconds * rate - 1:
             shown = float(count / rate)
             raise VideoError(f"cut or damaged: {shown:.1f} of the {seconds:.1f} seconds that the container promises")
         if held:

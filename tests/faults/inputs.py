@@ -124,6 +124,28 @@ def sound(source: Path, out: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "sine=d=1", out)
 
 
+def patched(atom: bytes, offset: int, number: int):
+    """With a number in a box of the container that is not the truth."""
+
+    def made(source: Path, out: Path) -> None:
+        content = bytearray(source.read_bytes())
+        place = content.index(atom) + offset
+        content[place : place + 4] = number.to_bytes(4, "big")
+        out.write_bytes(content)
+
+    return made
+
+
+def two_sizes(source: Path, out: Path) -> None:
+    parts = []
+    for width in (96, 64):
+        part = out.with_name(f"{width}.mpg")
+        ffmpeg("-i", source, "-vf", f"scale={width}:64", "-c:v", "mpeg2video", "-r", 25, part)
+        parts.append(part.read_bytes())
+        part.unlink()
+    out.write_bytes(b"".join(parts))
+
+
 def half(make):
     def made(source: Path, out: Path) -> None:
         make(source, out)

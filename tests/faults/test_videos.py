@@ -58,6 +58,30 @@ FILES = {
     "empty.mp4": (inputs.empty, "empty file"),
     "gone.mp4": (inputs.gone, "no such file"),
     "sound.mp4": (inputs.sound, "audio only"),
+    # right already, but for those with a comment
+    "fewer-sizes.mp4": (inputs.patched(b"stsz", 12, 10), "1.2 of the 6.0 seconds"),  # a value of 10 frames
+    "all-at-once.mp4": (inputs.patched(b"stts", 16, 0), "6.0 seconds"),  # a value of half of the frames
+    "more-sizes.mp4": (inputs.patched(b"stsz", 12, 2000), 48),
+    "no-duration.mp4": (inputs.patched(b"mvhd", 20, 0), 48),
+    "no-duration-of-track.mp4": (inputs.patched(b"mdhd", 20, 0), 48),
+    "huge-in-its-head.mp4": (inputs.patched(b"avc1", 28, 2**32 - 1), 48),
+    "no-frames.mp4": (coded("-frames:v", 0), "nor any other"),  # "audio only"
+    "timescale.mp4": (coded("-c", "copy", "-video_track_timescale", 2**31 - 1), 48),
+    "below-zero.mkv": (coded("-c", "copy", "-output_ts_offset", -1), 48),
+    "open-gop.mp4": (coded("-c:v", "libx264", "-x264-params", "open-gop=1:bframes=3:keyint=6"), 48),
+    "full-colour.mp4": (coded("-pix_fmt", "yuv444p"), 48),
+    "grey.mkv": (coded("-c:v", "ffv1", "-pix_fmt", "gray"), 48),
+    "palette.avi": (coded("-c:v", "rawvideo", "-pix_fmt", "pal8"), 48),
+    "see-through.webm": (coded("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-deadline", "realtime"), 48),
+    "prores.mov": (coded("-c:v", "prores_ks"), "more than 8 bits"),
+    "interlaced.mpg": (coded("-c:v", "mpeg2video", "-r", 25, "-flags", "+ilme+ildct"), 150),
+    "wrong-suffix.webm": (as_is, 48),
+    "rubbish-behind.mp4": (lambda source, out: out.write_bytes(source.read_bytes() + bytes(range(256)) * 9), 48),
+    "rubbish-before.mp4": (lambda source, out: out.write_bytes(b"HTTP/1.1 200 OK" + source.read_bytes()), "unreadable"),
+    "two-joined.mp4": (lambda source, out: out.write_bytes(source.read_bytes() * 2), 48),
+    "one-pixel.mkv": (coded("-vf", "scale=1:1", "-c:v", "ffv1", "-pix_fmt", "bgr0"), 48),
+    "odd-size.mkv": (coded("-vf", "scale=33:17", "-c:v", "ffv1"), 48),
+    "another-size.mpg": (inputs.two_sizes, "frame size changes"),
 }
 
 
