@@ -7,6 +7,7 @@ that all jobs have run; then the command that runs a suite is timed, which must 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import time
 from pathlib import Path
 
 import psutil
+import torch
 import yaml
+from safetensors.torch import save_file
 
-from eval import records
+from eval import records, scores
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import Experiment, load_experiment
 
@@ -77,7 +80,7 @@ def fill(home: Path, experiment: Experiment) -> tuple[int, int]:
     outputs = re.findall(r"^    output: (.+)$", planned, re.M)
     for path in (home / name for line in outputs for name in line.split(", ")):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("stand-in\n")
+        stand_in(path)
     for base, entry, shard, videos in videos_of(experiment):
         paths = [suite / records.place(base, entry, prompt, seed) for prompt, _, seed in videos]
         for path in paths:
@@ -89,6 +92,17 @@ def fill(home: Path, experiment: Experiment) -> tuple[int, int]:
     records.write(records.collect([]), suite / "videos.parquet")
     run(home, "--touch", "--forceall")
     return count, len(outputs)
+
+
+def stand_in(path: Path) -> None:
+    """A file that reads as what is expected there, since Snakemake is told to make again what nobody can read."""
+    if path.suffix == ".parquet":
+        scores.write(scores.SCHEMA.empty_table().to_pandas(), path)
+    elif path.suffix == ".safetensors":
+        save_file({"negative": torch.zeros(1)}, path, {"p": "a prompt"})
+    else:
+        said = {"files": {}, "config": {}, "verdict": "", "groups": [], "columns": [], "rows": [], "state": ""}
+        path.write_text(json.dumps(said))
 
 
 def command(home: Path, *arguments: str) -> list[str]:
