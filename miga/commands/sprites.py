@@ -8,7 +8,7 @@ from typing import Literal
 
 
 def train(
-    model: Literal["sprites-unet", "sprites-wan", "sprites-df", "reader"] = "sprites-unet",
+    model: Literal["sprites-unet", "sprites-wan", "sprites-df", "sprites-wan21", "reader"] = "sprites-unet",
     folder: Path = Path("results/training"),
     steps: int | None = None,
     device: str = "auto",
@@ -23,7 +23,7 @@ def train(
 
     Args:
         model: What to train. A base model trains its autoencoder first, unless the folder has it already; sprites-df
-            starts from the shipped sprites-wan.
+            and sprites-wan21 start from the shipped sprites-wan.
         folder: Checkpoints and loss curves; the finished weights go to miga/sprites/weights.
         steps: Training steps of the last stage (default: as the shipped weights were trained).
         device: "cpu", "cuda", or "auto" for the GPU where there is one.

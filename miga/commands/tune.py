@@ -107,6 +107,8 @@ def tune(
     for table in made:
         if len(table.rows) > 1:
             plots.ablation(table, out / table.name, [*metrics, tables.CALLS.name])
+    for table in tuning.differences(scores, rows, metrics, preset):
+        tables.write(table, out)
     for column in (tuning.CLEANER, tuning.SPAN):
         plots.against(made, out / f"by_{column.name}", column.name, metrics)
     scored = set(scores["entry"]) - {tuning.REFERENCE.entry}

@@ -297,3 +297,20 @@ def tables(scores: pd.DataFrame, rows: Sequence[Trial], metrics: Sequence[str], 
         title = f"{base}: {sweep}, around {preset}"
         made.append(Table(sweep, title, ("Base", "Constants"), columns, tuple(lines), (note,)))
     return made
+
+
+def differences(scores: pd.DataFrame, rows: Sequence[Trial], metrics: Sequence[str], preset: str) -> list[Table]:
+    """Every row minus FIFO-Diffusion, and minus the preset where that was measured: means of pairs, intervals."""
+    parts = dict(list(scores.groupby("entry")))
+    base, columns, made = scores["base"].iloc[0], (*map(card, metrics), CALLS), []
+    different = {row.entry: row for row in rows if row.entry in parts}
+    for other in (REFERENCE, Trial("methods", preset, "miga", dict(preset=preset))):
+        lines = []
+        for row in (row for row in different.values() if other.entry in parts and row.entry != other.entry):
+            both = parts[row.entry], parts[other.entry]
+            cells = {column.name: Cell(difference(*both, [column.name])) for column in columns}
+            lines.append(Row(base, row.entry, (base, f"{row.sweep}: {row.words}"), cells))
+        if lines:
+            title = f"{base}: minus {other.words}, paired"
+            made.append(Table(f"minus_{other.words}", title, ("Base", "Constants"), columns, tuple(lines)))
+    return made

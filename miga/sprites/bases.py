@@ -36,6 +36,14 @@ SPRITES_WAN = replace(
     remedy="miga sprites train --model sprites-wan",
     stands_for="wan2.1-1.3b",
 )
+SPRITES_WAN21 = replace(
+    SPRITES_WAN,
+    name="sprites-wan21",
+    label="Sprites-Wan21",
+    options=Wan21Options(**WAN_RUN | dict(window=21, num_levels=54)),  # the constants of Wan2.1 fit as published
+    folder=WEIGHTS / "sprites-wan21",
+    remedy="miga sprites train --model sprites-wan21",
+)
 SPRITES_DF = replace(
     SPRITES_WAN,
     name="sprites-df",

@@ -22,6 +22,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from eval.files import replacing, writable
 from eval.parsing import device_of
 from miga.sprites import reader, wan, world
+from miga.sprites.bases import SPRITES_WAN21
 from miga.sprites.fitting import Schedule, fit, kept
 from miga.sprites.networks import (
     WEIGHTS,
@@ -60,6 +61,7 @@ ENCODED = 64  # clips that are rendered and encoded together; the randomness of 
 WAN_STEPS = 15_000
 WAN_CLIPS = 12_000
 DF_STEPS = 4500  # after those of sprites-wan
+WAN21_STEPS, WAN21_CLIPS, WAN21_BATCH = 3000, 3000, 8  # after those too; a clip is 3.5 times as long
 LONG_DECAY = 0.75  # of the rate, when continuing: a high one harms weights that are good already
 ROOM = {"reader": 60, "sprites-unet": 200, "sprites-wan": 400, "sprites-df": 400}  # MB: checkpoints twice, and clips
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
@@ -350,7 +352,7 @@ def train(
     threads: int = 0,
     shipped: bool = False,
 ) -> None:
-    """Train `model` ("reader", "sprites-unet", "sprites-wan", "sprites-df") and write its weights into the package.
+    """Train `model` and write its weights into the package; `ValueError` names the models where it is none of them.
 
     The reader sees decoded frames too, so the autoencoder of `sprites-unet` comes first. `shipped` starts from the
     weights in the package instead of from scratch.
@@ -360,6 +362,7 @@ def train(
         "sprites-unet": _train_sprites_unet,
         "sprites-wan": _train_sprites_wan,
         "sprites-df": _train_sprites_df,
+        "sprites-wan21": _train_sprites_wan21,
     }
     if model not in stages:
         raise ValueError(f"nothing to train by the name of {model!r}; known: {', '.join(stages)}")
@@ -416,19 +419,37 @@ def _train_sprites_df(folder: Path, steps: int | None, device: str, seed: int, s
     _train_on_clips(folder, weights, wan.shipped_vae(start, device), schedule, device, start=start, levels="frame")
 
 
+def _train_sprites_wan21(folder: Path, steps: int | None, device: str, seed: int, shipped: bool) -> None:
+    """Goes on from the shipped sprites-wan, on clips of Wan2.1's 21 latent frames: its positions are what is new."""
+    folder, weights = folder / "sprites-wan21", WEIGHTS / "sprites-wan21"
+    folder.mkdir(exist_ok=True)
+    start = weights if shipped else WEIGHTS / "sprites-wan"
+    schedule = _wan_schedule(steps or WAN21_STEPS, seed, LONG_DECAY)
+    vae, window = wan.shipped_vae(start, device), SPRITES_WAN21.options.window
+    how = dict(start=start, batch=WAN21_BATCH)
+    _train_on_clips(folder, weights, vae, schedule, device, window=window, clips=WAN21_CLIPS, **how)
+
+
 def _wan_schedule(steps: int, seed: int, decay: float) -> Schedule:
     return Schedule(steps, rate=1e-3, warmup=200, decay=decay, average=0.998, seed=seed)
 
 
 def _train_on_clips(
-    folder: Path, weights: Path, vae: AutoencoderKLWan, schedule: Schedule, device: str, **how: Any
+    folder: Path,
+    weights: Path,
+    vae: AutoencoderKLWan,
+    schedule: Schedule,
+    device: str,
+    window: int = wan.OPTIONS.window,
+    clips: int = WAN_CLIPS,
+    **how: Any,
 ) -> None:
     """Train a transformer of Wan's kind on the clips of the world and export it; `how`: of `wan.train_transformer`."""
     tokenizer = wan.new_tokenizer()
-    latents = _latent_cache(partial(wan.encode_clips, vae), folder / "latents", WAN_CLIPS, schedule.seed)
-    captions_of = CaptionSampler(_all_scenes(WAN_CLIPS, schedule.seed))
+    latents = _latent_cache(partial(wan.encode_clips, vae, window), folder / "latents", clips, schedule.seed)
+    captions_of = CaptionSampler(_all_scenes(clips, schedule.seed))
     # a latent holds four frames (the first one holds one); the last of them stands for it
-    places = training_places(WAN_CLIPS, schedule.seed, wan.FRAMES, wan.ENCODED)[:, ::4]
+    places = training_places(clips, schedule.seed, wan.clip_frames(window), wan.ENCODED)[:, ::4]
     network = wan.train_transformer(latents, captions_of, places, tokenizer, folder, schedule, device=device, **how)
     wan.export(network, vae, tokenizer, weights)
     copy_curves(weights, {"transformer": folder})

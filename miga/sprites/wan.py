@@ -1,8 +1,9 @@
-"""`sprites-wan`, the small relative of Wan2.1, and `sprites-df`, the same with a level per frame: networks, training.
+"""`sprites-wan`, the small relative of Wan2.1, and what is trained from it: networks, training.
 
 The window is the registry's: 6 latent frames (21 video frames). It is even, which FIFO-Diffusion's lookahead needs; it
 holds MIGA's guidance frames beside at least one stride of new ones; and it lasts about as long as the 16 frames of
-`sprites-unet`, so that the same captions fit both.
+`sprites-unet`, so that the same captions fit both. `sprites-df` has a level per frame, `sprites-wan21` the 21 latent
+frames (81 video frames) of Wan2.1.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from miga.sprites.probes import Probes, asked, cells
 from miga.sprites.text import vocabulary
 
 OPTIONS = SPRITES_WAN.options
-FRAMES = 4 * (OPTIONS.window - 1) + 1  # video frames of a training clip
 SIDE = world.SIZE // 16  # tokens along a side: 8x in the autoencoder, 2x in the patches
 ENCODED = 32  # clips that are rendered and encoded together
 CHANNELS = 8
@@ -129,11 +129,12 @@ def new_text_encoder(tokenizer: PreTrainedTokenizerFast) -> UMT5EncoderModel:
 class TransformerAndText(nn.Module):
     """What is trained together: the denoiser, the text tower that it listens to, and the probes."""
 
-    def __init__(self, transformer: WanTransformer3DModel, text: UMT5EncoderModel) -> None:
+    def __init__(self, transformer: WanTransformer3DModel, text: UMT5EncoderModel, window: int) -> None:
+        """`window`: latent frames of the clips that the probes know their way in."""
         super().__init__()
-        self.transformer, self.text = transformer, text
+        self.transformer, self.text, self.window = transformer, text, window
         width = transformer.config.num_attention_heads * transformer.config.attention_head_dim
-        self.probes = Probes(width, width, OPTIONS.window, SIDE)
+        self.probes = Probes(width, width, window, SIDE)
         self.seen: dict[str, torch.Tensor] = {}
         middle = transformer.blocks[len(transformer.blocks) // 2 - 1]
         middle.register_forward_hook(lambda module, inputs, output: self.seen.update(inside=output))
@@ -150,8 +151,8 @@ class TransformerAndText(nn.Module):
 
     def probe(self, wanted: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
         """What the probes add to the loss, after `forward`: what is `asked` (B, 2), cells of the shapes (B, F)."""
-        inside = self.seen["inside"].unflatten(1, (OPTIONS.window, SIDE, SIDE))
-        return self.probes(inside, self.seen["end"].unflatten(1, (OPTIONS.window, SIDE**2)), wanted, cells)
+        inside = self.seen["inside"].unflatten(1, (self.window, SIDE, SIDE))
+        return self.probes(inside, self.seen["end"].unflatten(1, (self.window, SIDE**2)), wanted, cells)
 
 
 def tokens_of(tokenizer: PreTrainedTokenizerFast, prompts: list[str]) -> torch.Tensor:
@@ -238,7 +239,7 @@ def finished_vae(folder: Path, seed: int, device: str) -> AutoencoderKLWan:
     """The autoencoder with the statistics of its latents: trained, or read back where that has been done."""
     if not (folder / "vae-final" / "config.json").exists():
         vae = train_vae(folder, seed, device=device)
-        frames = world.render(world.sample_scenes(100, seed + 78), FRAMES, seed + 78).frames
+        frames = world.render(world.sample_scenes(100, seed + 78), clip_frames(OPTIONS.window), seed + 78).frames
         with torch.no_grad():
             means = torch.cat([vae.encode(_to_videos(part)).latent_dist.mean for part in frames.split(10)])
         mean, std = (value.tolist() for value in (means.mean(dim=(0, 2, 3, 4)), means.std(dim=(0, 2, 3, 4))))
@@ -257,14 +258,21 @@ def _frozen(vae: AutoencoderKLWan, device: str) -> AutoencoderKLWan:
     return vae.eval().requires_grad_(False).to(device)
 
 
+def clip_frames(window: int) -> int:
+    """Video frames of a training clip of so many latent frames."""
+    return 4 * (window - 1) + 1
+
+
 @torch.no_grad()
-def encode_clips(vae: AutoencoderKLWan, scenes: list[world.Scene], seed: int) -> torch.Tensor:
+def encode_clips(vae: AutoencoderKLWan, window: int, scenes: list[world.Scene], seed: int) -> torch.Tensor:
     """Render the scenes and encode them -> normalised latents (N, window, 8, 8, 8) float16."""
     device = next(vae.parameters()).device
     mean, std = (torch.tensor(v).view(1, -1, 1, 1, 1) for v in (vae.config.latents_mean, vae.config.latents_std))
     parts = []
     for start in range(0, len(scenes), ENCODED):
-        videos = _to_videos(world.render(scenes[start : start + ENCODED], FRAMES, seed + start).frames).to(device)
+        videos = _to_videos(world.render(scenes[start : start + ENCODED], clip_frames(window), seed + start).frames).to(
+            device
+        )
         with torch.autocast(device.type, torch.bfloat16):
             latents = vae.encode(videos).latent_dist.mean.float().cpu()
         parts.append(((latents - mean) / std).transpose(1, 2).half())
@@ -301,7 +309,7 @@ def train_transformer(
         text = UMT5EncoderModel.from_pretrained(start, subfolder="text_encoder", dtype=torch.float32)
     if levels == "frame":
         FrameTimesteps(transformer)
-    network = TransformerAndText(transformer, text).to(device)
+    network = TransformerAndText(transformer, text, latents.shape[1]).to(device)
     shape_cells = cells(places, SIDE)
     # on a CPU, the backward pass of fused attention is several times slower than matrix products
     kernels = (
@@ -352,7 +360,7 @@ def scheduler() -> UniPCMultistepScheduler:
 
 
 def export(network: TransformerAndText, vae: AutoencoderKLWan, tokenizer, weights: Path) -> None:
-    """Write the diffusers-style folder of `sprites-wan` or `sprites-df`."""
+    """Write the diffusers-style folder of a transformer of Wan's kind."""
     parts = {
         "transformer": network.transformer,
         "vae": vae,

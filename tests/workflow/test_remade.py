@@ -39,7 +39,7 @@ shard: 2
 def tree(tmp_path_factory):
     """A copy of all that runs, with a tiny suite."""
     root = tmp_path_factory.mktemp("tree")
-    unread = shutil.ignore_patterns("__pycache__", "sprites-unet", "sprites-wan", "sprites-df")
+    unread = shutil.ignore_patterns("__pycache__", "sprites-unet", "sprites-wan", "sprites-wan21", "sprites-df")
     for name in ("miga", "baselines", "eval", "workflow", "config", "profiles"):
         shutil.copytree(ROOT / name, root / name, ignore=unread)
     for model in (ROOT / "miga/sprites/weights").glob("sprites-*"):

@@ -102,6 +102,18 @@ def test_tables_and_pictures(tmp_path):
     plots.against([made], tmp_path / "none", "noise_span", ["identity"])  # windows of one level have none
 
 
+def test_differences_are_paired_with_what_a_row_is_compared_with():
+    paper = tune.Trial("methods", "paper", "miga", dict(preset="paper"))
+    rows = [tune.REFERENCE, paper, tune.Trial("stride", "s = 2", "miga", dict(stride=2))]
+    scores = scores_of(**{row.entry: (0.2 * n, 3.0 * n) for n, row in enumerate(rows, 1)})
+    fifo, other = tune.differences(scores, rows, ["identity"], "paper")
+    assert [table.name for table in (fifo, other)] == ["minus_FIFO-Diffusion", "minus_paper"]
+    assert "| b | stride: s = 2 | 40.00 [40.00, 40.00] | 6.0 [6.0, 6.0] |" in to_markdown(fifo)
+    assert [row.words[1] for row in other.rows] == ["methods: FIFO-Diffusion", "stride: s = 2"]
+    assert "−20.00" in to_markdown(other)
+    assert len(tune.differences(scores[scores["entry"] != paper.entry], rows, ["identity"], "paper")) == 1
+
+
 def test_what_windows_see_follows_from_the_schedule_and_stands_in_the_page(capsys, tmp_path):
     words = ["--sweeps", "stride", "guidance", "--out", str(tmp_path)]
     assert commands.main(["tune", "sprites-wan", "--plan", *words]) == 0

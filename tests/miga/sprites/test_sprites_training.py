@@ -210,7 +210,7 @@ def _moved(first, rows, columns, second):
 
 def test_sprites_wan_encodes_whole_windows():
     vae = wan.new_vae().eval()
-    latents = wan.encode_clips(vae, world.sample_scenes(2, 0), 0)
+    latents = wan.encode_clips(vae, wan.OPTIONS.window, world.sample_scenes(2, 0), 0)
     assert latents.shape == (2, wan.OPTIONS.window, wan.CHANNELS, 8, 8)
 
 
