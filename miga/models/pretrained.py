@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +23,7 @@ from miga.models.features import Features
 from miga.models.registry import EXECUTION, Options
 from miga.models.texts import TextCache
 
+COMPILER = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # the one that torch calls
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp64": torch.float64}
 
 
@@ -70,7 +74,12 @@ class Pretrained(BaseModel):
                 f"{name}: height and width must be multiples of {self.multiple}, not {options.height} x {options.width}"
             )
         if options.compile:
-            self.denoiser.compile()
+            if not shutil.which(COMPILER):
+                raise ValueError(
+                    f"{name}: compile is set and there is no {COMPILER}: install it, or set compile to false"
+                )
+            for part in self.compiled_parts():
+                part.compile()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -84,6 +93,10 @@ class Pretrained(BaseModel):
     @abstractmethod
     def text_modules(self) -> list[nn.Module]:
         """The modules of the denoiser that read nothing but prompts."""
+
+    def compiled_parts(self) -> Sequence[nn.Module]:
+        """What `compile` compiles, each alone: parts that are alike share the code of the first."""
+        return [self.denoiser]
 
     @abstractmethod
     def load_vae(self) -> nn.Module:

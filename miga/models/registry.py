@@ -40,7 +40,7 @@ class Options(Strict):
         "none",
         description="what waits in CPU memory until it is used: the autoencoder, or also every block of the denoiser",
     )
-    compile: bool = Field(False, description="torch.compile the denoiser")
+    compile: bool = Field(False, description="torch.compile the denoiser; takes a C++ compiler")
 
 
 class UNetOptions(Options):

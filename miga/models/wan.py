@@ -138,6 +138,9 @@ class Wan(Pretrained):
         projections = [project for attention in attentions for project in (attention.to_k, attention.to_v)]
         return [self.denoiser.condition_embedder.text_embedder, *projections]
 
+    def compiled_parts(self):
+        return self.denoiser.blocks
+
     def forward(self, latents, timesteps, context):
         prompts = torch.stack([self.pad(one) for one in context])
         sample = latents.to(self.device, self.precision).transpose(1, 2)

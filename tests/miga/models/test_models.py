@@ -229,6 +229,12 @@ def test_precisions(model, texts):
         models.load(model.directory, dtype="int8")
 
 
+def test_compiling_without_a_compiler_is_one_sentence(directories, monkeypatch):
+    monkeypatch.setattr("miga.models.pretrained.COMPILER", "no-such-compiler")
+    with pytest.raises(ValueError, match="compile is set, without no-such-compiler: install that"):
+        models.load(directories["wan"], compile=True)
+
+
 def test_texts(model, texts):
     assert [text.prompt for text in texts] == PROMPTS
     again = model.encode([PROMPTS[1]])[0]
