@@ -9,10 +9,16 @@ it is one of the official code at commit b5a98a4: `funcs.py` is videocraft_based
 
 from __future__ import annotations
 
+
+def guides(f0: int, T: int) -> int:
+    """As many as published for both models, or half of a window that is shorter (docs/hyperparameters.md)."""
+    return min(f0 // 2, 4)
+
+
 SIZES = {  # of the release, for both presets
     "epsilon": dict(
         l_zig=lambda f0, T: max(f0 // 4, 1),  # 4: saw_width
-        m_guid=lambda f0, T: min(f0 // 4, 4),  # 4: temporal_memory_len
+        m_guid=guides,  # 4: temporal_memory_len
         stride=lambda f0, T: max(f0 // 2, 1),  # 8: funcs.py:276, :592
         unified_levels=lambda f0, T: max(min(T // 5, 10), 1),  # 10: funcs.py:597, `fifo_end_noise_index`
         n_samp=5,  # funcs.py:382
@@ -21,7 +27,7 @@ SIZES = {  # of the release, for both presets
     ),
     "flow": dict(
         l_zig=lambda f0, T: max(f0 // 3, 1),  # 7: saw_width
-        m_guid=lambda f0, T: min(f0 // 4, 4),  # 4: temporal_memory_len
+        m_guid=guides,  # 4: temporal_memory_len
         stride=lambda f0, T: max(f0 // 2, 1),  # 10: text2video.py:574, :837
         unified_levels=lambda f0, T: max(min(T // 5, 10), 1),  # 10: text2video.py:549, T - 10
         n_samp=3,  # text2video.py:690

@@ -63,7 +63,13 @@ WAN_CLIPS = 12_000
 DF_STEPS = 4500  # after those of sprites-wan
 WAN21_STEPS, WAN21_CLIPS, WAN21_BATCH = 3000, 2000, 8  # after those too; a clip is 3.5 times as long
 LONG_DECAY = 0.75  # of the rate, when continuing: a high one harms weights that are good already
-ROOM = {"reader": 60, "sprites-unet": 200, "sprites-wan": 400, "sprites-df": 400}  # MB: checkpoints twice, and clips
+ROOM = {  # MB: checkpoints twice, and clips
+    "reader": 60,
+    "sprites-unet": 200,
+    "sprites-wan": 400,
+    "sprites-df": 400,
+    "sprites-wan21": 400,
+}
 LATENT_NOISE = 0.1  # what the decoder learns to bear, and the standard deviation that the encoder learns to report
 
 

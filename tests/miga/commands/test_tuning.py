@@ -54,7 +54,7 @@ def test_a_run_that_was_stopped_resumes_and_a_row_that_does_not_fit_is_said(tmp_
     lines = [json.loads(line) for line in (tmp_path / "measured.jsonl").read_text().splitlines()]
     assert [line["prompt"] for line in lines] == ["p0", "p1"]
     assert scores[scores["metric"] == "calls_per_frame"]["value"].tolist() == [spent / 5] * 2
-    assert "left out: stride=9 and m_guid=1 do not fit" in said[-1]
+    assert "left out: stride=9 and m_guid=3 do not fit" in said[-1]
     (tmp_path / "measured.jsonl").write_text("{}\n")
     with pytest.raises(ValueError, match="line 1: no measurement"):
         measure(PROMPTS)

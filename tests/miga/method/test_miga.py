@@ -180,6 +180,11 @@ PUBLISHED = {
 }
 
 
+def test_guides_are_half_of_a_window_that_is_shorter_than_the_published_ones():
+    found = {f0: Settings.of(Miga(), Sized(WAN, f0, FlowUniPC(16))).m_guid for f0 in (4, 6, 8, 16)}
+    assert found == {4: 2, 6: 3, 8: 4, 16: 4}
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_constants_of_the_published_models(name):
     model, both, released = PUBLISHED[name]
@@ -207,7 +212,7 @@ def test_what_is_set_wins_over_the_preset():
 @pytest.mark.parametrize(
     "config, message",
     [
-        (dict(stride=8), "stride=8 and m_guid=2 do not fit"),
+        (dict(stride=8), "stride=8 and m_guid=4 do not fit"),
         (dict(m_guid=6), "stride=4 and m_guid=6 do not fit"),
         (dict(l_zig=9), "l_zig=9 does not work with a window of 8 frames"),
         (dict(l_zig=1, unified_levels=8), "l_zig=1 does not work"),
