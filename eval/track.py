@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -22,10 +23,11 @@ import pandas as pd
 import psutil
 
 from eval import leaderboard, records
-from eval.files import write_json
+from eval.files import writable, write_json
 from eval.scores import read
 
 Mode = Literal["offline", "online", "disabled"]
+BLOCK, LATER = 32768, (3, 4)  # of wandb's files: bytes of a block, and kinds of pieces that are not a record's first
 
 
 def publish(
@@ -44,7 +46,7 @@ def publish(
     """
     suite = Path(suite)
     folder = suite / "wandb"
-    folder.mkdir(parents=True, exist_ok=True)
+    writable(folder / "status.json")
     status: dict[str, Any] = {"state": "disabled", "mode": mode, "id": None, "reason": None}
     if mode != "disabled":
         if mode == "online" and not os.environ.get("WANDB_API_KEY"):
@@ -68,8 +70,7 @@ def _publish_once(suite: Path, status: dict, project: str, entity: str | None, v
         before = {}
     if before.get("state") in ("published", "unchanged") and all(before.get(k) == status[k] for k in ("mode", "id")):
         return {"state": "unchanged"}
-    for old in suite.glob(f"wandb/offline-run-*-{status['id']}"):
-        shutil.rmtree(old)
+    old = set(suite.glob(f"wandb/offline-run-*-{status['id']}"))
     request = {
         "suite": str(suite),
         "project": project,
@@ -78,11 +79,21 @@ def _publish_once(suite: Path, status: dict, project: str, entity: str | None, v
         "timeout": timeout,
         **status,
     }
+    done = _in_time(request)
+    new = set(suite.glob(f"wandb/offline-run-*-{status['id']}")) - old
+    for run in old if done["state"] == "published" else new:  # a whole one stays until another is whole
+        shutil.rmtree(run)
+    return done
+
+
+def _in_time(request: dict[str, Any]) -> dict[str, Any]:
+    """Publish in a process of its own, and what became of it."""
+    timeout = request["timeout"]
     # a file, not a pipe: wandb's service process inherits it and may outlive the one that is waited for
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "eval.track", json.dumps(request)],
-            stdout=subprocess.DEVNULL, stderr=errors, env=_environment(suite),
+            stdout=subprocess.DEVNULL, stderr=errors, env=_environment(Path(request["suite"])),
         )  # fmt: skip
         try:
             process.wait(timeout)
@@ -151,6 +162,28 @@ def _log(request: dict[str, Any]) -> None:
     if request["mode"] == "online":
         results.wait()  # or a lost upload would go unnoticed
     run.finish()
+    if request["mode"] == "offline":
+        _check(Path(run.dir).with_name(f"run-{request['id']}.wandb"))
+
+
+def _check(log: Path) -> None:
+    """`OSError` where the file of an offline run has no end: wandb says nothing of a disk that was full."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, place, record = (
+        log.read_bytes(),
+        7,
+        b"",
+    )  # as LevelDB's logs: blocks, and pieces of records with heads of 7 bytes
+    while place + 7 <= len(data):
+        if (left := BLOCK - place % BLOCK) < 7:
+            place += left
+            continue
+        length, piece = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
+        record = (record if piece in LATER else b"") + data[place + 7 : place + 7 + length]
+        place += 7 + length
+    if place != len(data) or not Record.FromString(record).HasField("exit"):
+        raise OSError(f"wandb could not write all of {log.name}: is there room on the disk?")
 
 
 def fitting(name: str, most: int = 128) -> str:
@@ -206,6 +239,7 @@ def _videos(wandb, suite: Path, scores: pd.DataFrame, known: pd.DataFrame, count
 
 
 if __name__ == "__main__":
+    logging.raiseExceptions = False  # wandb's log on a full disk: its tracebacks would be the last words
     try:
         _log(json.loads(sys.argv[1]))
     except Exception as error:  # its sentence, in one line, is the reason in the status

@@ -6,6 +6,7 @@ Snakemake finds this package by its name; `logger: miga` in a profile chooses it
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import time
@@ -23,6 +24,21 @@ if TYPE_CHECKING:  # every job of a run imports this package, and needs no more
 WRONG = (LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR)
 EVERY = {True: 2, False: 60}  # seconds between two looks, on a terminal and elsewhere
 LOOKING = 0.02  # of the time goes into looking at most: a file system of many nodes is slow
+# Where errors come from, in logs and in Snakemake's own words, up to the line that says what went wrong in the end.
+TRACES = re.compile(
+    r"""^Traceback\ \(most\ recent\ call\ last\):\n (?:[ \t].*\n)*
+      | ^\S.*\n\n (?:During\ handling\ of\ the|The)\ above\ exception.*\n\n
+      | ^[ ]*File\ ".*",\ line\ \d+,\ in\ .*(?:\n|\Z)""",
+    re.MULTILINE | re.VERBOSE,
+)
+
+
+class Formatter(DefaultFormatter):
+    """As Snakemake says it, and of an error what it is, not where it comes from: that is in its log, and shown with
+    `--verbose`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return TRACES.sub("", super().format(record))
 
 
 class LogHandler(LogHandlerBase):
@@ -41,7 +57,7 @@ class LogHandler(LogHandlerBase):
         self.plain = ColorizingTextHandler(
             said.nocolor,
             sys.stdout if said.stdout else sys.stderr,
-            DefaultFormatter(said.quiet, said.show_failed_logs),
+            (DefaultFormatter if said.verbose else Formatter)(said.quiet, said.show_failed_logs),
             DefaultFilter(said.quiet, said.debug_dag, said.verbose, said.dryrun, said.printshellcmds),
         )
         self.show_all = said.dryrun or said.verbose or said.debug_dag

@@ -12,14 +12,13 @@ In another page two comments mark a block that is made from those files and from
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from eval.files import write_text
+from eval.files import write_bytes, write_text
 from eval.metric import METRICS, Metric
 from eval.report import found_in, read_tables
 from eval.report.findings import basis, sentences
@@ -62,8 +61,7 @@ def write(
     write_text(docs / f"{name}.md", "\n".join(lines) + "\n")
     rows = pd.read_csv(suite / "leaderboard" / f"{board}.csv")[list(KEPT)]
     write_text(docs / f"{name}.csv", rows.to_csv(index=False, float_format="%.10g"))
-    (docs / "pictures").mkdir(exist_ok=True)
-    shutil.copyfile(suite / "plots/drift.png", docs / "pictures" / f"{name}-drift.png")
+    write_bytes(docs / "pictures" / f"{name}-drift.png", (suite / "plots/drift.png").read_bytes())
 
 
 def fill(page: str | Path, docs: str | Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import FiniteFloat, RootModel
@@ -51,7 +52,8 @@ class Passes:
             from miga.experiment.plan import cost_of
 
             self.kept[key] = cost_of(self.experiment, *which).passes
-            write_json(self.file, self.kept)
+            with suppress(OSError):  # counted again next time
+                write_json(self.file, self.kept)
         least, most = self.kept[key]
         return least, most
 

@@ -82,6 +82,12 @@ def test_an_offline_run_holds_the_results_and_is_not_doubled(tmp_path, monkeypat
     names = {entry.path for artifact in artifacts if artifact.type == "results" for entry in artifact.manifest.contents}
     assert {"scores.parquet", "leaderboard/vbench.csv", "tables/vbench.csv"} <= names
 
+    for part in (0.2, 0.9):  # as a full disk leaves it, of which wandb says nothing
+        content = (run / f"run-{status['id']}.wandb").read_bytes()
+        (tmp_path / "cut.wandb").write_bytes(content[: int(len(content) * part)])
+        with pytest.raises(OSError, match=r"all of cut\.wandb: is there room"):
+            track._check(tmp_path / "cut.wandb")
+
     assert track.publish(suite, "online")["state"] == "unchanged"
     (suite / "wandb/status.json").unlink()  # even when the note of the first publication is lost
     assert track.publish(suite, "offline", videos=0)["state"] == "published"

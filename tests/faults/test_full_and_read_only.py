@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from eval import leaderboard, plots, records, report, scores, tables, track
 from eval.files import write_json
+from eval.report import pages
 from miga.commands import main
+from miga.experiment.digest import ROOT
+from tests.eval.conftest import MAIN, made_up_facts, made_up_scores, made_up_sidecars
 from tests.faults import inputs
 from tests.faults.test_commands import state
 
@@ -29,14 +35,43 @@ WRITING = {  # what writes -> where to, beside what was there
 }
 
 
+TABLE = made_up_scores(2, 1)
+with tempfile.TemporaryDirectory() as place:
+    FACTS = made_up_facts(Path(place), TABLE)
+BOARD = leaderboard.build(TABLE, FACTS, "2026-01-31", MAIN, resamples=10)
+WRITTEN = {  # what the last rules of a suite write, in its folder
+    "scores.parquet": lambda suite: scores.write(TABLE, suite / "scores.parquet"),
+    "videos.parquet": lambda suite: records.write(FACTS, suite / "videos.parquet"),
+    "tables/vbench.csv": lambda suite: tables.write(
+        tables.comparison("vbench", "t", TABLE, FACTS, MAIN, resamples=10), suite / "tables"
+    ),
+    "leaderboard/vbench.csv": lambda suite: leaderboard.write(BOARD, suite / "leaderboard/vbench.csv"),
+    "plots/drift.svg": lambda suite: plots.consistency_motion(TABLE, FACTS, suite / "plots/drift", columns=MAIN),
+    "report/index.html": lambda suite: report.write(suite, "Tiny", "", list(TABLE["entry"].unique()), ["vbench"]),
+    "results-sprites.md": lambda suite: pages.write(suite, suite.parent, "T", ["vbench"], "vbench", "c", "2026-01-31"),
+    "wandb/status.json": lambda suite: track.publish(suite, "offline", videos=0),
+}
+
+
+def finish(suite):
+    """A finished suite; of its offline run a stand-in, and nothing that says it is published."""
+    made_up_sidecars(suite.parent, TABLE)
+    for name, write in WRITTEN.items():
+        if name != "wandb/status.json":
+            write(suite)
+    id = track.run_id(suite)
+    write_json(suite / f"wandb/offline-run-20260131_000000-{id}/run-{id}.wandb", "whole")
+
+
 @pytest.fixture(scope="module", params=["full", "read-only"])
 def disk(request, tmp_path_factory):
     """A disk with a finished video on it, and no room for more."""
     place = tmp_path_factory.mktemp("disk")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True).returncode:
         pytest.skip("nothing can be mounted here")
     try:
         assert main(f"{GENERATE} {place}/mine/red.mp4".split()) == 0
+        finish(place / "docs/sprites")
         if request.param == "full":
             with suppress(OSError), open(place / "other", "wb") as other:
                 while other.write(bytes(4096)):
@@ -66,3 +101,36 @@ def test_a_table_that_does_not_fit_leaves_the_old_one(disk):
         write_json(disk / "mine/red.json", {"x": "y" * 100_000})
     assert Path(error.value.filename).name == "red.json" and (disk / "mine/red.json").read_bytes() == before
     assert sorted(os.listdir(disk / "mine")) == ["red.json", "red.mp4"]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_last_files_of_a_suite_stay_as_they_are(name, disk):
+    kept = state(disk)
+    with pytest.raises(OSError) as error:
+        WRITTEN[name](disk / "docs/sprites")
+    assert str(error.value.filename).endswith(name)
+    after = state(disk)
+    assert {path: after.get(path) for path in kept} == kept
+    assert not list(disk.rglob("*.partial")) and len(list(disk.glob("docs/sprites/wandb/offline-run-*"))) == 1
+
+
+def test_a_script_without_room_for_its_log_says_why_it_ended(disk, tmp_path):
+    if os.statvfs(disk).f_flag & os.ST_RDONLY:
+        pytest.skip("Snakemake makes no log there, and says so")
+    script = """if True:
+        import sys
+        from types import SimpleNamespace as Of
+        from start import start
+        from eval.files import write_text
+        log, table = sys.argv[1:]
+        start(Of(log=[log], threads=1, resources={}))
+        write_text(table, "x" * 100_000)
+    """
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "workflow/scripts")])}
+    for log, said in ((disk / "tables.log", True), (tmp_path / "tables.log", False)):
+        command = [sys.executable, "-c", script, log, disk / "docs/sprites/tables/vbench.csv"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        sentence = f"OSError: [Errno 28] No space left on device: '{disk}/docs/sprites/tables/vbench.csv'\n"
+        assert done.returncode and done.stderr == (sentence if said else "")
+        assert log.read_text().endswith("" if said else sentence)
+    (disk / "tables.log").unlink()

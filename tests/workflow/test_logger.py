@@ -76,3 +76,20 @@ def test_where_no_run_begins_all_is_shown():
 
 def test_a_dry_run_is_snakemakes_own():
     assert said(CHATTER, dryrun=True).splitlines() == ["Building DAG of jobs...", "Job stats"]
+
+
+def test_of_an_error_is_shown_what_it_is_and_not_where_it_comes_from(started, tmp_path):
+    """Three errors one after another, the second without a trace, as a plot on a full disk ends."""
+    chain = "\nDuring handling of the above exception, another exception occurred:\n\n"
+    trace = 'Traceback (most recent call last):\n  File "plots.py", line 1, in draw\n    write()\n    ^^^^^^^\n'
+    log = tmp_path / "plots.log"
+    log.write_text(f"drawing\n{trace}OSError: one\n{chain}OSError: two\n{chain}{trace}OSError: no room: 'a.svg'\n")
+    facts = dict(rule_name="plots", rule_msg=None, jobid=1, input=[], output=["a.svg"], log=[str(log)])
+    facts |= dict(conda_env=None, shellcmd=None, aux={}, indent=False)
+    wrong = record("", LogEvent.JOB_ERROR, logging.ERROR, **facts)
+    shown = said([started, wrong], show_failed_logs=True).replace("\033[0m", "")
+    assert "drawing\nOSError: no room: 'a.svg'\n" in shown and "Error in rule plots" in shown
+    assert not any(
+        words in shown for words in ("Traceback", "draw()", "write()", "^^", "OSError: one", "OSError: two", "During")
+    )
+    assert "Traceback" in said([started, wrong], show_failed_logs=True, verbose=True)

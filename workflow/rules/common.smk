@@ -457,5 +457,10 @@ def announce():
         for videos in EXPERIMENT.shards_of(entry, None, base, prompts).values()
     )
     devices = len(gpus()) or 1 if workflow.local_exec else workflow.nodes
-    run = begin(EXPERIMENT.name, Path(OUT), parts(), asked, devices, SUITE.smaller)
+    try:
+        run = begin(EXPERIMENT.name, Path(OUT), parts(), asked, devices, SUITE.smaller)
+    except (
+        OSError
+    ) as error:  # a full disk, or one that is read-only: no file was touched
+        raise WorkflowError(f"{error.filename}: {error.strerror.lower()}") from None
     logger.info(run.sentence(), extra=dict(progress=Progress(run, Path(OUT))))
