@@ -170,11 +170,8 @@ def _check(log: Path) -> None:
     """`OSError` where the file of an offline run has no end: wandb says nothing of a disk that was full."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    data, place, record = (
-        log.read_bytes(),
-        7,
-        b"",
-    )  # as LevelDB's logs: blocks, and pieces of records with heads of 7 bytes
+    # as LevelDB's logs: blocks, and pieces of records with heads of 7 bytes
+    data, place, record = log.read_bytes(), 7, b""
     while place + 7 <= len(data):
         if (left := BLOCK - place % BLOCK) < 7:
             place += left

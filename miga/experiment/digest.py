@@ -27,9 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]  # where the packages stand
 HOME_FILES = ("Snakefile", "config", "environment.yml", "profiles", "workflow")
 HOME = ROOT if (ROOT / "Snakefile").is_file() else Path(__file__).resolve().with_name("home")
 PACKAGES = ("miga", "baselines", "eval")
-REMEMBERED = (
-    "MIGA_REMEMBERED"  # in the environment of a run and of its jobs: the file of what is known of the code as it stands
-)
+REMEMBERED = "MIGA_REMEMBERED"  # in the environment of a run and its jobs: the file of what is known of the code
 
 # From job to frames to file. What a suite asks for is in the request, and so are the options and the weights of a base
 # model, which is all that its registry decides.

@@ -459,8 +459,6 @@ def announce():
     devices = len(gpus()) or 1 if workflow.local_exec else workflow.nodes
     try:
         run = begin(EXPERIMENT.name, Path(OUT), parts(), asked, devices, SUITE.smaller)
-    except (
-        OSError
-    ) as error:  # a full disk, or one that is read-only: no file was touched
+    except OSError as error:  # on a full disk, or one that is read-only
         raise WorkflowError(f"{error.filename}: {error.strerror.lower()}") from None
     logger.info(run.sentence(), extra=dict(progress=Progress(run, Path(OUT))))
