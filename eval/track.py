@@ -163,6 +163,7 @@ def _log(request: dict[str, Any]) -> None:
         results.wait()  # or a lost upload would go unnoticed
     run.finish()
     if request["mode"] == "offline":
+        wandb.teardown()  # only then has its service closed the file
         _check(Path(run.dir).with_name(f"run-{request['id']}.wandb"))
 
 

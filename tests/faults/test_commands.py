@@ -112,7 +112,7 @@ TYPED = [
     ("models fetch wan2.1-14b", "wan2.1-14b.json: is no record"),  # T
     ("sprites train --model nope", "nope"),
     ("sprites train --model reader --replace --device banana", "device 'banana'"),  # T
-    ("sprites train --model reader --replace --folder garbage", "garbage: file exists"),
+    ("sprites train --model reader --replace --folder garbage", "garbage/reader: not a directory"),
     ("sprites train --model sprites-wan", "weights/sprites-wan is there already: give --replace"),  # W: written over
     ("sprites evaluate --clips 0", "--clips 0"),
     ("sprites evaluate --sheet mine.png", "--sheet mine.png"),  # S: the picture was written over

@@ -231,7 +231,7 @@ def test_precisions(model, texts):
 
 def test_compiling_without_a_compiler_is_one_sentence(directories, monkeypatch):
     monkeypatch.setattr("miga.models.pretrained.COMPILER", "no-such-compiler")
-    with pytest.raises(ValueError, match="compile is set, without no-such-compiler: install that"):
+    with pytest.raises(ValueError, match="compile is set and there is no no-such-compiler: install it"):
         models.load(directories["wan"], compile=True)
 
 
