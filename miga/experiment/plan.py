@@ -36,7 +36,7 @@ from miga.experiment.suite import Base
 from miga.models import registry
 
 # What a base model predicts -> judgements after which self-reflection searched, and all that could: suite `sprites`,
-# rows miga and miga-dce, delta 0.01, 48 frames at 16 levels: 25 videos on sprites-unet and, with three guides, on sprites-wan.
+# rows miga and miga-dce, delta 0.01, 25 videos of 48 frames at 16 levels on each of sprites-unet and sprites-wan.
 SEARCHED = {"epsilon": (213 + 291, 289 + 376), "flow": (84 + 135, 102 + 176)}
 BLOCKS = 30  # of the largest transformer whose blocks a method knows by number
 BITS_PER_PIXEL = {10: 0.35, 17: 0.15}  # of H.264, by crf; generous
