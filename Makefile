@@ -3,18 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 CORES ?= all
 
-SLURM := snakemake-executor-plugin-slurm==2.8.0
-
-.PHONY: setup reproduce test test-cluster lint bench
+.PHONY: setup reproduce test test-cluster test-image lint bench
 .DELETE_ON_ERROR:
 
 setup: .venv/.ready
 
 .venv/.ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	PYTHON=$(PYTHON) .ci/install .venv
 	@touch $@
 
 reproduce: setup
@@ -38,12 +33,17 @@ strip: setup
 	$(BIN)/miga strip results/strip --out docs/pictures/strip.webp
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # A Slurm of one node on this machine, as root on Debian; SUITE=sprites for the whole of a suite.
+test-cluster: SUITE ?= tests/cluster/small.yaml
 test-cluster: setup
-	$(BIN)/pip install --quiet --disable-pip-version-check $(SLURM)
-	tests/cluster/run $(SUITE)
+	tests/cluster/one-node install
+	tests/cluster/run $(SUITE) 0 --slurm-array-jobs generate,score --jobs 200 --max-jobs-per-timespan 200/1s --slurm-array-limit 25
+
+# The Dockerfile's steps in a fresh Debian, as root on Debian; elsewhere in a fresh environment.
+test-image:
+	tests/image/run
 
 lint: setup
 	$(BIN)/ruff check

@@ -15,19 +15,24 @@ GROUPS = ("miga.methods", "miga.benchmarks", "miga.metrics", "miga.base_models",
 
 
 class Snakemake:
-    """Runs `snakemake` in `root`, a tree of this repository, whose own modules are read anew in each run."""
+    """Runs `snakemake` in `root`, a tree of this repository, or elsewhere; its own modules are read anew in each run.
+    Each run has the options `always`."""
 
-    def __init__(self, root: Path, folder: Path, config: Sequence[str] = ()) -> None:
-        self.root, self.folder, self.config = root, folder, config
-        environment = {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(root)}
+    def __init__(
+        self, root: Path, folder: Path, config: Sequence[str] = (), cwd: Path | None = None,
+        always: Sequence[str] = ("--nolock", "--cores", "2"),
+    ) -> None:  # fmt: skip
+        self.root, self.folder, self.config, self.always = root, folder, config, always
+        path = os.pathsep.join([str(root), str(Path(__file__).with_name("plugins"))])
+        environment = {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": path}
         self.server = subprocess.Popen(
-            [sys.executable, __file__], cwd=root, env=os.environ | environment, text=True,
+            [sys.executable, __file__], cwd=cwd or root, env=os.environ | environment, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
 
     def __call__(self, *arguments: str, config: Sequence[str] | None = None) -> subprocess.CompletedProcess:
         """With results in `folder`; config: in place of that of every run."""
-        settings = ["--nolock", "--cores", "2", *arguments, "--config", f"results={self.folder}/results"]
+        settings = [*self.always, *arguments, "--config", f"results={self.folder}/results"]
         settings += self.config if config is None else config
         files = [self.folder / name for name in ("stdout", "stderr")]
         self.server.stdin.write(json.dumps([settings, *map(str, files)]) + "\n")

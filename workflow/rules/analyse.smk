@@ -152,7 +152,7 @@ rule length:
     threads: alone
     resources:
         gpu=one_gpu,
-        mem_mb=memory_of,
+        mem_mb=memory_of("length"),
     params:
         base=lambda wildcards: model_of(wildcards.base),
         entry=lambda wildcards: ROWS[wildcards.entry].model_dump(

@@ -95,6 +95,7 @@ ENCODED = EXPERIMENT.encoded()
 # Of any job, of those that come first, and of later ones.
 IMPORTED = ("snakemake.script", "miga.experiment.run"), ("eval.report", "eval.tables")
 PASSES = Passes(EXPERIMENT, Path(OUT, "passes.json"))
+LONGEST_ARRAY = 25  # jobs, whose commands fit into one argument: 2.4 KB each in a small suite, of 128
 
 
 def unreadable():
@@ -206,18 +207,71 @@ def files_of(wildcards):
     return [str(files[id, seed]) for id, _, seed in videos_of(wildcards)]
 
 
+def arrays():
+    """Rules whose jobs are sent to Slurm as arrays, as its plug-in reads them."""
+    said = getattr(workflow.executor_settings, "array_jobs", None) or ""
+    return {rule.strip() for rule in re.split("[,;]", said)} - {""}
+
+
+def in_arrays(rule):
+    """Whether its jobs must ask for the same: all of an array are sent with what its first one asks for."""
+    return not arrays().isdisjoint({rule, "all"})
+
+
 def minutes_of(wildcards, attempt):
     """How long a generation job may take; one that was ended for its time gets more, and resumes. On this machine
     nobody ends a job for its time, and its passes need not be counted for that."""
     if workflow.local_exec:
         return UNKNOWN
+    if in_arrays("generate"):
+        return attempt * max(minutes_on(base, row) for base, row in generated())
     videos = len(videos_of(wildcards))
     return attempt * PASSES.minutes(wildcards.base, wildcards.entry, videos)
 
 
-def memory_of(wildcards, attempt):
-    """MB of main memory that a job with this base model needs: weights pass through it on their way to a GPU."""
-    return attempt * int(1500 + 1500 * spec_of(wildcards.base).gigabytes)
+@cache
+def minutes_on(base, entry):
+    """Those of the longest job of an entry on a base model."""
+    videos = max(map(len, shards_of(base, entry).values()), default=0)
+    return PASSES.minutes(base, entry, videos)
+
+
+def generated():
+    """(base, entry) of all that methods make in this suite, and in this run on request."""
+    jobs = [job for job in workflow.dag.jobs if job.rule.name == "generate"]
+    rows = {*EVERY_ROW, *(job.wildcards.entry for job in jobs)} & MADE.keys()
+    return [(base, row) for row in rows for base in EXPERIMENT.bases_of(row)]
+
+
+def memory_of(rule):
+    """MB of main memory that a rule's job needs: the base model's weights pass through it on their way to a GPU."""
+
+    def needed(wildcards, attempt):
+        bases = SUITE.bases if in_arrays(rule) else [wildcards.base]
+        return attempt * int(1500 + 1500 * max(spec_of(b).gigabytes for b in bases))
+
+    return needed
+
+
+def room_for_arrays():
+    """Whether arrays end. The plug-in forgets jobs that it is given while more of their rule wait for room, and waits for
+    them for ever; and in an array whose commands together are too long for a line of a shell, each fails.
+    """
+    if not arrays():
+        return
+    jobs = len(list(workflow.dag.needrun_jobs()))
+    if undecided():  # whose later rounds are not in the DAG yet
+        jobs += len(manifests_of(*EVERY_ROW)) + len(scores_of(*EVERY_ROW))
+        jobs += len(SUITE.bases) * len(ENCODED)
+    rate = workflow.scheduling_settings.max_jobs_per_timespan
+    room = min(workflow.nodes, rate.max_jobs if rate else sys.maxsize)
+    limited = set(workflow.global_resources) - {"_cores", "_nodes"}
+    longest = min(jobs, workflow.executor_settings.array_limit)
+    if room < jobs or limited or longest > LONGEST_ARRAY:
+        raise WorkflowError(
+            f"job arrays need room for all {jobs} jobs of this run at once, or it never ends: --jobs {jobs} "
+            f"--max-jobs-per-timespan {jobs}/1s --slurm-array-limit {LONGEST_ARRAY}, and no --resources"
+        )
 
 
 def enough():
@@ -334,8 +388,9 @@ def shown_digest(script, *benchmarks):
 
 def gpu_of_benchmark(wildcards):
     """A GPU where the benchmark's networks or its judge run on one."""
-    wanted = of_benchmark(lambda benchmark, settings: benchmark.gpu(settings))
-    return one_gpu(wildcards) if wanted(wildcards) else 0
+    names = SUITE.benchmarks if in_arrays("score") else [wildcards.benchmark]
+    wanted = any(BENCHMARKS.get(name).gpu(SUITE.benchmarks[name]) for name in names)
+    return one_gpu(wildcards) if wanted else 0
 
 
 def digests():

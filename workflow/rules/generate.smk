@@ -4,6 +4,7 @@ localrules:
 
 
 onstart:
+    room_for_arrays()
     warm()
     announce()
 
@@ -24,7 +25,7 @@ rule generate:
         "../envs/miga.yml"
     resources:
         gpu=one_gpu,
-        mem_mb=memory_of,
+        mem_mb=memory_of("generate"),
         runtime=minutes_of,
     params:
         base=lambda wildcards: model_of(wildcards.base),

@@ -48,7 +48,7 @@ rule encode:
         "../envs/miga.yml"
     resources:
         gpu=one_gpu,
-        mem_mb=memory_of,
+        mem_mb=memory_of("encode"),
     params:
         base=lambda wildcards: model_of(wildcards.base),
         prompts=lambda wildcards: {
