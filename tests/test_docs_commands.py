@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shlex
-import subprocess
-import sys
 import warnings
 from pkgutil import resolve_name
 
@@ -21,6 +18,7 @@ from miga.experiment.digest import ROOT
 from miga.experiment.experiment import load_experiment
 from miga.experiment.suite import Config
 from tests.test_docs import PAGES
+from tests.workflow.forked import Snakemake
 
 PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("baselines/*/README.md"))]
 TOOLS = r"(?:\.venv/bin/)?(?:miga|snakemake|make|python)"
@@ -102,10 +100,15 @@ def test_what_needs_nothing_runs_as_written(command, capsys, monkeypatch, tmp_pa
     assert capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("elsewhere")
+    server = Snakemake(ROOT, folder, ["suite=sprites", "limit=1"], cwd=folder, always=["-s", f"{ROOT}/Snakefile"])
+    yield server
+    server.close()
+
+
 @pytest.mark.parametrize("option", ["--unlock", "--summary", "--rulegraph"])
-def test_what_runs_no_job_needs_no_cores_and_works_from_anywhere(option, tmp_path):
-    command = [sys.executable, "-m", "snakemake", "-s", f"{ROOT}/Snakefile", option]
-    command += ["--config", "suite=sprites", "limit=1", f"results={tmp_path}/r"]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+def test_what_runs_no_job_needs_no_cores_and_works_from_anywhere(option, elsewhere):
+    done = elsewhere(option)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
