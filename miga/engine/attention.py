@@ -235,10 +235,16 @@ class WanProcessor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding of adjacent channel pairs, from tables that hold each angle twice."""
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    """Rotary position embedding of adjacent channel pairs, from tables that hold each angle twice.
+
+    One product of complex numbers; compilers fuse real ones only.
+    """
     cos, sin = cos[..., 0::2], sin[..., 1::2]
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).type_as(x)
+    if torch.compiler.is_compiling():
+        even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).type_as(x)
+    pairs = x.to(torch.promote_types(x.dtype, cos.dtype)).unflatten(-1, (-1, 2))
+    return torch.view_as_real(torch.view_as_complex(pairs) * torch.complex(cos, sin)).flatten(-2).type_as(x)
 
 
 PROCESSORS = {TransformerTemporalModel: UNetProcessor, WanTransformer3DModel: WanProcessor}

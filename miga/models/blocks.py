@@ -35,7 +35,8 @@ from miga.engine.method import METHODS, Method, MethodConfig
 from miga.engine.noise import KeyedNoise
 from miga.engine.trace import Trace
 from miga.models.registry import WAN21_1B
-from miga.models.wan import FrameTimesteps, Wan
+from miga.models.wan import Wan
+from miga.models.wan_networks import FrameTimesteps
 
 DEFAULTS = WAN21_1B.options
 NO_FOLDER = Path(os.devnull)  # the networks are the pipeline's

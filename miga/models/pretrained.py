@@ -112,8 +112,8 @@ class Pretrained(BaseModel):
         latents: Float[Tensor, "b f c h w"],
         timesteps: Int[Tensor, "b f"],
         context: list[Float[Tensor, "tokens dim"]],
-    ) -> Float[Tensor, "b f c h w"]:
-        """One call of the denoiser, without guidance; one text per window."""
+    ) -> Float[Tensor, "n f c h w"]:
+        """One call of the denoiser, without guidance: all windows with a text each, then all with the next texts."""
 
     @abstractmethod
     def embed(self, prompts: list[str]) -> list[Float[Tensor, "tokens dim"]]:
@@ -159,10 +159,8 @@ class Pretrained(BaseModel):
         self.calls += len(latents) * len(passes)
         with self.explain_memory():
             if self.run_options.batch_guidance:
-                times = len(passes)
                 context = [embedding for one in passes for embedding in one]
-                together = self.forward(torch.cat([latents] * times), torch.cat([timesteps] * times), context)
-                outputs = together.chunk(times)
+                outputs = self.forward(latents, timesteps, context).chunk(len(passes))
             else:
                 outputs = [self.forward(latents, timesteps, context) for context in passes]
         if scale == 1:

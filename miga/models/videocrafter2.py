@@ -1,7 +1,7 @@
 """VideoCrafter2 (arXiv:2401.09047) and its relative sprites-unet: a 3-D UNet on image latents, epsilon prediction.
 
-The original networks map one to one onto diffusers' and transformers' classes. What those lack is here: one noise level
-per frame, the frame rate as a condition, and open_clip's padding of prompts.
+The original networks map one to one onto diffusers' and transformers' classes. What those lack is here: the frame rate
+as a condition and open_clip's padding of prompts; and, in `miga.models.unet_networks`, one noise level per frame.
 """
 
 from __future__ import annotations
@@ -15,67 +15,15 @@ from diffusers import AutoencoderKL, UNet3DConditionModel
 from diffusers.models.embeddings import TimestepEmbedding
 from jaxtyping import Float, Int
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from miga.engine.base_model import Decoder, Tokens
 from miga.engine.solvers import DDIM
 from miga.models.pretrained import Pretrained
+from miga.models.unet_networks import BeforeTexts, FrameTimesteps, single_precision, text_attentions
 
 FPS_EMBEDDING = Path("fps_embedding", "diffusion_pytorch_model.safetensors")
 DECODE_BATCH = 4  # frames decoded at once: more costs memory and gains nothing on a GPU that is busy with one
-
-
-class FrameTimesteps:
-    """Lets a UNet3DConditionModel be called with timesteps (B, F), one per frame; attach once to an instance.
-
-    The UNet expands one timestep per sample to its frames; here its blocks get embeddings of the frames' own timesteps
-    in place of those. Texts, which the UNet repeats for every frame, are attended once per sample: their keys and
-    values are the same for all its frames.
-    """
-
-    def __init__(self, unet: UNet3DConditionModel) -> None:
-        self.embedding: Tensor | None = None
-        self.frames = 1
-        unet.register_forward_pre_hook(self.begin, with_kwargs=True)
-        unet.register_forward_hook(self.end, always_call=True)
-        for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks):
-            block.register_forward_pre_hook(self.replace_embedding, with_kwargs=True)
-        for attention in text_attentions(unet):
-            attention.register_forward_pre_hook(self.join_frames, with_kwargs=True)
-            attention.register_forward_hook(self.split_frames)
-
-    def begin(self, unet, args, kwargs):
-        sample = kwargs["sample"] if "sample" in kwargs else args[0]
-        timestep = kwargs["timestep"] if "timestep" in kwargs else args[1]
-        self.frames = sample.shape[2]
-        if not torch.is_tensor(timestep) or timestep.ndim != 2:
-            return None
-        self.embedding = unet.time_embedding(unet.time_proj(timestep.flatten()).to(unet.dtype))
-        if "timestep" in kwargs:
-            return args, {**kwargs, "timestep": timestep[:, 0]}
-        return (args[0], timestep[:, 0], *args[2:]), kwargs
-
-    def replace_embedding(self, block, args, kwargs):
-        if self.embedding is None:
-            return None
-        if "temb" in kwargs:
-            return args, {**kwargs, "temb": self.embedding}
-        return (args[0], self.embedding, *args[2:]), kwargs
-
-    def join_frames(self, attention, args, kwargs):
-        context = kwargs["encoder_hidden_states"][:: self.frames]
-        return (args[0].unflatten(0, (-1, self.frames)).flatten(1, 2),), {**kwargs, "encoder_hidden_states": context}
-
-    def split_frames(self, attention, args, output):
-        return output.unflatten(1, (self.frames, -1)).flatten(0, 1)
-
-    def end(self, unet, args, output):
-        self.embedding = None
-
-
-def text_attentions(unet: UNet3DConditionModel) -> list[nn.Module]:
-    """The attentions from frames to the prompt."""
-    return [m for name, m in unet.named_modules() if name.endswith("attn2") and ".attentions." in name]
 
 
 def fps_vector(unet: UNet3DConditionModel, tensors: dict[str, Tensor], fps: int) -> Float[Tensor, " channels"]:
@@ -132,6 +80,9 @@ class VideoCrafter2(Pretrained):
             bias = unet.time_embedding.linear_2.bias
             bias.data = (bias.double() + fps_vector(unet, load_file(file), fps)).to(bias.dtype)
         FrameTimesteps(unet)
+        self.before_texts = BeforeTexts(unet)
+        if self.device.type == "cpu":
+            unet.set_attn_processor(single_precision)
         return unet
 
     def load_vae(self):
@@ -162,6 +113,8 @@ class VideoCrafter2(Pretrained):
     def forward(self, latents, timesteps, context):
         prompts = torch.stack([one.to(self.device, self.precision) for one in context])
         sample = latents.to(self.device, self.precision).transpose(1, 2)
+        times = self.before_texts.times = len(context) // len(latents)
+        sample, timesteps = torch.cat([sample] * times), torch.cat([timesteps] * times)
         with self.texts.of(context):
             output = self.denoiser(sample, timesteps, encoder_hidden_states=prompts, return_dict=False)[0]
         return output.transpose(1, 2).to(self.dtype)

@@ -1,15 +1,14 @@
 """Wan (arXiv:2503.20314) and SkyReels-V2-DF (arXiv:2504.13074): a transformer on causal video latents, flow prediction.
 
-The original networks map one to one onto diffusers' and transformers' classes. What those lack is here: one noise level
-per latent frame without a copy of the time MLP for every token, the original's float64 sinusoid, text padded with
-zeros, and a decoder that keeps its feature cache between calls.
+The original networks map one to one onto diffusers' and transformers' classes. What those lack is here: text padded
+with zeros and a decoder that keeps its feature cache between calls; and, in `miga.models.wan_networks`, one noise level
+per latent frame.
 """
 
 from __future__ import annotations
 
 import html
 import inspect
-from typing import Literal
 
 import ftfy
 import torch
@@ -23,46 +22,9 @@ from miga.engine.base_model import Decoder, Tokens
 from miga.engine.solvers import FlowUniPC
 from miga.models.pretrained import Pretrained
 from miga.models.videocrafter2 import to_images
+from miga.models.wan_networks import FrameTimesteps, on_a_cpu
 
 STRIDE = 4  # video frames of a latent frame; the first latent frame decodes to one
-
-
-class FrameTimesteps:
-    """Lets a WanTransformer3DModel be called with timesteps (B, F), one per latent frame; attach once to an instance.
-
-    diffusers takes a timestep per token. Here the time MLP runs on frames and its output is repeated to their tokens.
-    `head` says whose noise level the output head is told: each frame's own, or for all the first frame's of the window,
-    which is what MIGA's released code computes. A timestep of any other shape passes untouched.
-    """
-
-    def __init__(self, transformer: WanTransformer3DModel, head: Literal["frame", "first"] = "frame") -> None:
-        self.head, self.tokens = head, 0
-        transformer.register_forward_pre_hook(self.begin, with_kwargs=True)
-        transformer.condition_embedder.register_forward_hook(self.repeat)
-        transformer.condition_embedder.timesteps_proj.register_forward_hook(self.sinusoid)
-
-    def begin(self, transformer, args, kwargs):
-        sample = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
-        timestep = kwargs["timestep"] if "timestep" in kwargs else args[1]
-        _, _, frames, height, width = sample.shape
-        _, patch_height, patch_width = transformer.config.patch_size
-        per_frame = timestep.ndim == 2 and timestep.shape[1] == frames
-        self.tokens = (height // patch_height) * (width // patch_width) if per_frame else 0
-
-    def repeat(self, embedder, args, output):
-        if not self.tokens:
-            return output
-        head, blocks, *rest = output
-        blocks = blocks.repeat_interleave(self.tokens, dim=1)
-        head = head.repeat_interleave(self.tokens, dim=1) if self.head == "frame" else head[:, 0]
-        return head, blocks, *rest
-
-    def sinusoid(self, projection, args, output):
-        """In float64, as the original has it: in float32 it is off by 6e-5 at the noisy end."""
-        half = projection.num_channels // 2
-        rates = 10000 ** (-torch.arange(half, dtype=torch.float64, device=output.device) / half)
-        angles = args[0].double()[:, None] * rates
-        return torch.cat([angles.cos(), angles.sin()], dim=1).to(torch.promote_types(output.dtype, torch.float32))
 
 
 def clean(prompt: str) -> str:
@@ -97,7 +59,8 @@ class Wan(Pretrained):
         return self.part(WanTransformer3DModel, "transformer", self.precision)
 
     def load_vae(self):
-        return self.part(AutoencoderKLWan, "vae", self.dtype)
+        vae = self.part(AutoencoderKLWan, "vae", self.dtype)
+        return on_a_cpu(vae) if self.device.type == "cpu" else vae
 
     def embed(self, prompts):
         from transformers import AutoTokenizer
@@ -146,6 +109,8 @@ class Wan(Pretrained):
         sample = latents.to(self.device, self.precision).transpose(1, 2)
         if bool((timesteps == timesteps[:, :1]).all()):
             timesteps = timesteps[:, 0]  # the same numbers from a time embedding per window instead of one per token
+        times = len(context) // len(latents)
+        sample, timesteps = torch.cat([sample] * times), torch.cat([timesteps] * times)
         with self.texts.of(context):
             output = self.denoiser(sample, timesteps, prompts, return_dict=False)[0]
         return output.transpose(1, 2).to(self.dtype)

@@ -23,7 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from eval.files import replacing
-from miga.models.wan import FrameTimesteps
+from miga.models.wan_networks import FrameTimesteps
 from miga.sprites import world
 from miga.sprites.bases import SPRITES_WAN
 from miga.sprites.fitting import Schedule, fit

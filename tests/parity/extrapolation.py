@@ -22,7 +22,7 @@ from miga.engine.solvers import FlowUniPC
 from miga.engine.trace import Trace
 from miga.models.convert import wan_transformer
 from miga.models.registry import WAN
-from miga.models.wan import FrameTimesteps
+from miga.models.wan_networks import FrameTimesteps
 from tests.parity.check import Check, Stored, compare
 from tests.parity.temporal import Case, video
 from tests.parity.toys import GoldenModel

@@ -23,7 +23,7 @@ from miga.engine.sampling import sample_clip
 from miga.engine.solvers import DDIM, FlowUniPC, scaled_linear_alphas
 from miga.models import convert, load
 from miga.models.videocrafter2 import FPS_EMBEDDING, fps_vector, token_ids
-from miga.models.wan import FrameTimesteps
+from miga.models.wan_networks import FrameTimesteps
 from tests.parity.check import ABSENT, Check, Stored, compare
 
 RAMP = 400  # timesteps over which VideoCrafter's scale array falls; its code knows no other number

@@ -11,7 +11,8 @@ from diffusers import UNet3DConditionModel
 from safetensors.torch import load_file
 
 from miga.models.convert import FPS_RULES, lvdm_unet, rename
-from miga.models.videocrafter2 import FrameTimesteps, fps_vector
+from miga.models.unet_networks import FrameTimesteps
+from miga.models.videocrafter2 import fps_vector
 from tests.parity.check import Check, Stored, compare
 
 TOLERANCE = 1e-4

@@ -18,7 +18,7 @@ from miga.engine.noise import KeyedNoise
 from miga.engine.sampling import sample_clip
 from miga.models import registry, weights
 from miga.models.texts import KEPT
-from miga.models.videocrafter2 import FrameTimesteps as UNetTimesteps
+from miga.models.unet_networks import FrameTimesteps as UNetTimesteps
 from miga.models.videocrafter2 import token_ids
 from miga.models.wan import Wan
 from tests.miga.tiny_models import tiny_unet, tiny_wan
