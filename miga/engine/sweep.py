@@ -18,7 +18,8 @@ from miga.engine.solvers import Stepped
 from miga.engine.trace import Trace
 from miga.engine.windows import Window
 
-TOKENS = 2**16  # latent positions in one call by default: a real model's window is larger than that and goes alone
+TOKENS = 2**13  # latent positions in one call by default: a real model's window is larger than that and goes alone
+MOST = 8  # windows in one call by default: with more, small ones leave the cache
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Context:
     """What all sweeps of one video share.
 
     text: the prompt of every window that is not given its own.
-    batch: windows in one call of the denoiser; default: as many small ones as make a call worthwhile, at most 16.
+    batch: windows in one call of the denoiser; default: as many small ones as make a call worthwhile, at most 8.
     guidance_scale: classifier-free guidance; default: the model's.
     rescale: apply the model's dynamic rescale in queue steps too (the originals do so in base sampling only).
     """
@@ -42,7 +43,7 @@ class Context:
     @property
     def windows_per_call(self) -> int:
         _, height, width = self.model.latent_shape
-        return self.batch or min(max(TOKENS // (self.model.window * height * width), 1), 16)
+        return self.batch or min(max(TOKENS // (self.model.window * height * width), 1), MOST)
 
     @property
     def passes_per_window(self) -> int:
