@@ -32,8 +32,9 @@ strip: setup
 	$(BIN)/snakemake --cores $(CORES) --config suite=strip 'wandb={"mode": "disabled"}'
 	$(BIN)/miga strip results/strip --out docs/pictures/strip.webp
 
+# Three on two cores: many tests wait for a process, a lock or a server.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # A Slurm of one node on this machine, as root on Debian; SUITE=sprites for the whole of a suite.
 test-cluster: SUITE ?= tests/cluster/small.yaml

@@ -101,11 +101,9 @@ def test_what_needs_nothing_runs_as_written(command, capsys, monkeypatch, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory):
+def elsewhere(forks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("elsewhere")
-    server = Snakemake(ROOT, folder, ["suite=sprites", "limit=1"], cwd=folder, always=["-s", f"{ROOT}/Snakefile"])
-    yield server
-    server.close()
+    return Snakemake(forks, ROOT, folder, ["suite=sprites", "limit=1"], cwd=folder, always=["-s", f"{ROOT}/Snakefile"])
 
 
 @pytest.mark.parametrize("option", ["--unlock", "--summary", "--rulegraph"])

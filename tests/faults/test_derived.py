@@ -56,14 +56,13 @@ SPOILT = {
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(forks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     (folder / "small.yaml").write_text(SUITE)
-    server = Snakemake(ROOT, folder, config=[f"suite={folder}/small.yaml", "bootstrap=100"])
-    done = server("page", "--force-use-threads")
+    snakemake = Snakemake(forks, ROOT, folder, config=[f"suite={folder}/small.yaml", "bootstrap=100"])
+    done = snakemake("page", "--force-use-threads")
     assert done.returncode == 0, done.stdout + done.stderr
-    yield server
-    server.close()
+    return snakemake
 
 
 @pytest.fixture

@@ -27,18 +27,17 @@ ROOM = {"jobs": JOBS, "max_jobs_per_timespan": f"{JOBS}/1s", "listing_array_limi
 
 
 @pytest.fixture(scope="module")
-def snakemake(tmp_path_factory):
+def snakemake(forks, tmp_path_factory):
     """Runs with options, of which a value of None leaves one out."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "arrays.yaml").write_text(yaml.safe_dump(SUITE))
-    server = Snakemake(ROOT, folder, config=[f"suite={folder}/arrays.yaml"])
+    snakemake = Snakemake(forks, ROOT, folder, config=[f"suite={folder}/arrays.yaml"])
 
     def run(**options):
         said = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
-        return server("scores", "--executor", "listing", *said)
+        return snakemake("scores", "--executor", "listing", *said)
 
-    yield run
-    server.close()
+    return run
 
 
 def asked(done) -> dict[str, list[tuple[int, ...]]]:

@@ -18,11 +18,9 @@ SUITES = sorted(path.stem for path in (ROOT / "config/suites").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def snakemake(tmp_path_factory):
+def snakemake(forks, tmp_path_factory):
     """Runs in the repository, with results elsewhere. Nothing is made there, so that runs do not see each other."""
-    server = Snakemake(ROOT, tmp_path_factory.mktemp("run"))
-    yield server
-    server.close()
+    return Snakemake(forks, ROOT, tmp_path_factory.mktemp("run"))
 
 
 def jobs(done):

@@ -51,12 +51,11 @@ def tree(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(tree, tmp_path_factory):
+def run(forks, tree, tmp_path_factory):
     """Runs Snakemake on the suite, which was run once."""
-    snakemake = Snakemake(tree, tmp_path_factory.mktemp("run"), config=TINY)
+    snakemake = Snakemake(forks, tree, tmp_path_factory.mktemp("run"), config=TINY)
     finished(snakemake("tables", "--force-use-threads"))
-    yield snakemake
-    snakemake.close()
+    return snakemake
 
 
 def finished(done):
@@ -100,16 +99,13 @@ def test_a_finished_suite_is_finished(run):
     assert not planned(run("-n", "tables"))
 
 
-def test_where_jobs_run_makes_nothing_again(tree, run, tmp_path, monkeypatch):
+def test_where_jobs_run_makes_nothing_again(forks, tree, run, tmp_path):
     (tmp_path / "apptainer").write_text("#!/bin/sh\necho apptainer version 1.4.0\n")  # all that a dry run asks it
     (tmp_path / "apptainer").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    contained = Snakemake(tree, run.folder)
-    try:
-        for image in ("one.sif", "other.sif"):
-            assert not planned(contained("-n", "tables", "--sdm", "apptainer", config=[*TINY, f"image={image}"]))
-    finally:
-        contained.close()
+    path = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    contained = Snakemake(forks, tree, run.folder, environment=path)
+    for image in ("one.sif", "other.sif"):
+        assert not planned(contained("-n", "tables", "--sdm", "apptainer", config=[*TINY, f"image={image}"]))
 
 
 NOBODY_NOTICES = [

@@ -53,10 +53,8 @@ def suite(tmp_path_factory):
 
 
 @pytest.fixture
-def snakemake(suite, tmp_path):
-    server = Snakemake(ROOT, tmp_path, config=[f"suite={suite}", "bootstrap=100"])
-    yield server
-    server.close()
+def snakemake(forks, suite, tmp_path):
+    return Snakemake(forks, ROOT, tmp_path, config=[f"suite={suite}", "bootstrap=100"])
 
 
 def planned(done) -> set[str]:
