@@ -28,11 +28,12 @@ UNKNOWN = 240  # minutes of a job where no pace is known
 class Kept(RootModel):
     """What the file holds; anything else counts as nothing."""
 
-    root: dict[str, tuple[FiniteFloat, FiniteFloat]]
+    root: dict[str, tuple[FiniteFloat, FiniteFloat, FiniteFloat]]
 
 
 class Passes:
-    """Passes of the denoiser over a window for one video, least and most, by `(base, entry)`; kept in a file.
+    """Passes of the denoiser over a window for one video, least and most, by `(base, entry)`; kept in a file, together
+    with the passes that a call takes: more than one where it is over a whole video.
 
     What is kept counts as long as the method, its parameters, the base model and the length are the same.
     """
@@ -45,17 +46,25 @@ class Passes:
             self.kept = {}
 
     def __getitem__(self, which: tuple[str, str]) -> tuple[float, float]:
+        least, most, _ = self.counted(*which)
+        return least, most
+
+    def of_a_call(self, base: str, entry: str) -> float:
+        """Passes that a call of the denoiser takes, as sidecars count calls."""
+        return self.counted(base, entry)[2]
+
+    def counted(self, *which: str) -> tuple[float, float, float]:
         if which not in self.keys:
             self.keys[which] = self.key(*which)
         key = self.keys[which]
         if key not in self.kept:
             from miga.experiment.plan import cost_of
 
-            self.kept[key] = cost_of(self.experiment, *which).passes
+            cost = cost_of(self.experiment, *which)
+            self.kept[key] = (*cost.passes, cost.of_a_call)
             with suppress(OSError):  # counted again next time
                 write_json(self.file, self.kept)
-        least, most = self.kept[key]
-        return least, most
+        return self.kept[key]
 
     def key(self, base: str, entry: str) -> str:
         """The entry on the base model, and a digest of all that its passes depend on."""

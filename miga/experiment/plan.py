@@ -8,7 +8,7 @@ has no budget depends on what it sees: there the plan expects as many searches a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -55,6 +55,11 @@ class Cost(NamedTuple):
     calls: list[float]
     searches: float
     gigabytes: float
+
+    @property
+    def of_a_call(self) -> float:
+        """Passes that a call takes."""
+        return self.passes[0] / self.calls[0] if self.calls[0] else 1.0
 
     def expected(self, ends: Sequence[float]) -> float:
         least, most = ends
@@ -184,10 +189,14 @@ def plan(
     total_hours, total_disk, seen, searching = 0.0, 0.0, records.found(results / experiment.name), False
     for base, chosen in experiment.suite.bases.items():
         spec, _ = known_as(chosen)
-        pace, source = pace_of(chosen, base, seen) if seconds_per_call is None else (seconds_per_call, "given")
-        for entry in (entry for entry in entries if base in experiment.bases_of(entry) and entry in experiment.made()):
-            videos = len(experiment.videos_of(entry, base))
-            cost = cost_of(experiment, base, entry)
+        own = seen[seen["base"] == base]
+        counted = ({*entries} | {*own["entry"]}) & experiment.made().keys()
+        costs = {entry: cost_of(experiment, base, entry) for entry in counted if base in experiment.bases_of(entry)}
+        pace, source = seconds_per_call, "given"
+        if pace is None:
+            pace, source = pace_of(chosen, own, {entry: cost.of_a_call for entry, cost in costs.items()})
+        for entry in (entry for entry in entries if entry in costs):
+            videos, cost = len(experiment.videos_of(entry, base)), costs[entry]
             hours = cost.expected(cost.passes) * videos * pace / 3600 if pace else math.nan
             calls, disk = cost.expected(cost.calls), cost.gigabytes * videos
             print(row(base, entry, videos, f"{calls:,.0f}", said(hours), f"{disk:,.2f}"))
@@ -240,9 +249,12 @@ def count(model: Blank, method: Method, parameters: MethodConfig, prompt: str, l
     return model.passes[0], model.calls - before
 
 
-def pace_of(chosen: Base, base: str, seen: pd.DataFrame) -> tuple[float | None, str]:
-    """Seconds of a pass over one window: as the videos of the suite that are there took it, else as the suite says."""
-    own = seen[seen["base"] == base]
-    if calls := own["model_calls"].sum():
-        return own["wall_seconds"].sum() / calls, "measured"
+def pace_of(chosen: Base, seen: pd.DataFrame, of_a_call: Mapping[str, float]) -> tuple[float | None, str]:
+    """Seconds of a pass over one window: as videos of the base model that are there took it, else as the suite says.
+
+    of_a_call: by entry, passes that a call takes; videos of other entries say nothing.
+    """
+    passes = seen["model_calls"] * seen["entry"].map(of_a_call).astype(float).fillna(0)
+    if total := passes.sum():
+        return seen["wall_seconds"][passes > 0].sum() / total, "measured"
     return chosen.seconds_per_call, "the suite's"

@@ -441,7 +441,6 @@ def everything():
 
 def parts():
     """What the generation jobs of this run are to make, by entry and base model."""
-    from miga.experiment.plan import pace_of
     from miga.experiment.progress import Part, missing
     from eval import records
 
@@ -456,13 +455,23 @@ def parts():
         found = missing(Path(OUT), base, entry, videos, **asked)
         wanted.setdefault((base, entry), []).extend(found)
     seen = records.found(OUT, lenient=True) if wanted else None
+    paces = {base: pace_on(base, seen[seen["base"] == base]) for base, _ in wanted}
     for (base, entry), videos in wanted.items():
         yield Part(
             frames=frames_on(base),
             passes=PASSES[base, entry],
-            pace=pace_of(SUITE.bases[base], base, seen)[0],
+            pace=paces[base],
             videos=videos,
         )
+
+
+def pace_on(base, seen):
+    """Seconds of a pass on a base model, as its finished videos took it or as the suite says."""
+    from miga.experiment.plan import pace_of
+
+    entries = set(seen["entry"]) & MADE.keys()
+    of_a_call = {entry: PASSES.of_a_call(base, entry) for entry in entries}
+    return pace_of(SUITE.bases[base], seen, of_a_call)[0]
 
 
 def warm():

@@ -1,5 +1,6 @@
 """The plan counts what a method asks of a base model, and says so before anything runs."""
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -12,6 +13,7 @@ from miga.experiment import plan, scoring_cost
 from miga.experiment.digest import ROOT
 from miga.experiment.experiment import load_experiment
 from miga.experiment.job import configure
+from miga.experiment.suite import Base
 from tests.miga.tiny_models import tiny_unet
 
 OPTIONS = dict(num_levels=16, window=8)
@@ -175,3 +177,13 @@ def test_every_row_of_every_ablation_starts_on_every_base_model_of_a_suite(suite
             method, settings = configure(entry.method, entry.params)
             method.check(model, model.encode(["a"]), 48)
             assert method.generate(model, model.encode(["a"]), 48, settings, KeyedNoise(0), Trace()) is not None
+
+
+def test_the_pace_is_of_passes_over_a_window_whatever_a_call_holds():
+    """Ten calls over a video of three windows take as long as thirty over one."""
+    seen = pd.DataFrame(
+        dict(entry=["whole", "window", "gone"], model_calls=[10, 30, 7], wall_seconds=[6.0, 6.0, 900.0])
+    )
+    base = Base(model="videocrafter2", seconds_per_call=9)
+    assert plan.pace_of(base, seen, {"whole": 3, "window": 1}) == (0.2, "measured")
+    assert plan.pace_of(base, seen, {}) == plan.pace_of(base, seen[:0], {"whole": 3}) == (9, "the suite's")
