@@ -47,7 +47,7 @@ def tune(
         prompts: How many, from the beginning of the file: more see smaller differences.
         seeds: Of every prompt.
         preset: The constants that are varied one at a time.
-        sweeps: Only these of methods, l_zig, stride, guidance, unified, delta. Default: all.
+        sweeps: Only these of methods, l_zig, stride, guidance, unified, delta, also (for --also alone). Default: all.
         also: Further rows, each MIGA's parameters as JSON.
         plan: Only say what each row costs and what its windows see; needs no weights.
         levels: Of the solver (default: 16, as in the suite sprites; 0: the model's own).
@@ -84,10 +84,10 @@ def tune(
     lens, asked = LENSES.get(backbones), tuning.of_your_own(also)
     options = dict(num_levels=levels) if levels else {}
     base = Blank(registry.get(model), options) if plan else models.load(model, dtype=dtype, **options)
-    rows = tuning.trials(base.window, base.solver.num_levels, preset)
+    rows = tuning.trials(base.window, base.solver.num_levels, preset) + asked
     for name in sweeps:
         known(name, list(dict.fromkeys(row.sweep for row in rows)), "sweep")
-    rows = [row for row in rows if not sweeps or row.sweep in sweeps or row == tuning.REFERENCE] + asked
+    rows = [row for row in rows if not sweeps or row.sweep in {*sweeps, "also"} or row == tuning.REFERENCE]
     out = out or Path("results") / "tune" / (f"{base.name}-plan" if plan else base.name)
     writable(out / "measured.jsonl")
     size = f"{frames} frames, {base.solver.num_levels} levels"

@@ -114,6 +114,13 @@ def test_differences_are_paired_with_what_a_row_is_compared_with():
     assert len(tune.differences(scores[scores["entry"] != paper.entry], rows, ["identity"], "paper")) == 1
 
 
+def test_rows_of_your_own_alone(tmp_path):
+    words = ["--plan", "--sweeps", "also", "--also", '{"m_guid": 3}', "--out", str(tmp_path)]
+    assert commands.main(["tune", "sprites-wan", *words]) == 0
+    assert list(pd.read_csv(tmp_path / "also.csv")["entry"]) == ['miga {"m_guid": 3}']
+    assert {path.stem for path in tmp_path.glob("*.csv")} == {"methods", "also"}
+
+
 def test_what_windows_see_follows_from_the_schedule_and_stands_in_the_page(capsys, tmp_path):
     words = ["--sweeps", "stride", "guidance", "--out", str(tmp_path)]
     assert commands.main(["tune", "sprites-wan", "--plan", *words]) == 0
