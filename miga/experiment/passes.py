@@ -49,14 +49,16 @@ class Passes:
         least, most, _ = self.counted(*which)
         return least, most
 
+    def known(self, base: str, entry: str) -> float:
+        """The most of one video, or 0 as long as that has not been counted."""
+        return self.kept.get(self.key(base, entry), (0, 0, 0))[1]
+
     def of_a_call(self, base: str, entry: str) -> float:
         """Passes that a call of the denoiser takes, as sidecars count calls."""
         return self.counted(base, entry)[2]
 
     def counted(self, *which: str) -> tuple[float, float, float]:
-        if which not in self.keys:
-            self.keys[which] = self.key(*which)
-        key = self.keys[which]
+        key = self.key(*which)
         if key not in self.kept:
             from miga.experiment.plan import cost_of
 
@@ -66,8 +68,13 @@ class Passes:
                 write_json(self.file, self.kept)
         return self.kept[key]
 
-    def key(self, base: str, entry: str) -> str:
+    def key(self, *which: str) -> str:
         """The entry on the base model, and a digest of all that its passes depend on."""
+        if which not in self.keys:
+            self.keys[which] = self.new_key(*which)
+        return self.keys[which]
+
+    def new_key(self, base: str, entry: str) -> str:
         chosen, row = self.experiment.suite.bases[base], self.experiment.rows()[entry]
         code = frames_digest(METHODS.module(row.method), "miga.experiment.plan")
         asked = [row.method, row.params, chosen.model, chosen.params, chosen.frames or self.experiment.suite.frames]

@@ -229,6 +229,13 @@ def minutes_of(wildcards, attempt):
     return attempt * PASSES.minutes(wildcards.base, wildcards.entry, videos)
 
 
+def dearest_first(wildcards):
+    """From 0 to 1, the more the longer a generation job takes, so that in the end nothing waits for one of these."""
+    base, entry, shard = (wildcards[name] for name in ("base", "entry", "shard"))
+    passes = PASSES.known(base, entry) * len(shards_of(base, entry)[shard])
+    return passes / (passes + 10_000)
+
+
 @cache
 def minutes_on(base, entry):
     """Those of the longest job of an entry on a base model."""

@@ -7,6 +7,7 @@ onstart:
     room_for_arrays()
     warm()
     announce()
+    workflow.dag.update_priority()  # now that passes are counted
 
 
 # A job loads the model once and makes a shard of videos. The videos are not outputs of the rule, since Snakemake would
@@ -21,6 +22,7 @@ rule generate:
         f"{OUT}/logs/{{base}}/{{entry}}/generate-{{shard}}.log",
     wildcard_constraints:
         entry=either(MADE),
+    priority: dearest_first
     conda:
         "../envs/miga.yml"
     resources:

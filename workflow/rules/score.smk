@@ -17,6 +17,7 @@ rule score:
         f"{OUT}/{{base}}/{{entry}}/{{benchmark}}/{{shard}}.parquet",
     log:
         f"{OUT}/logs/{{base}}/{{entry}}/score-{{benchmark}}-{{shard}}.log",
+    priority: 1
     conda:
         "../envs/miga.yml"
     resources:

@@ -49,3 +49,10 @@ def test_what_a_shard_holds_does_not_depend_on_how_many_prompts_and_seeds_there_
     few, many = (load_experiment("sprites", ROOT, limit) for limit in (3, 8))
     of_few, of_many = few.shards_of("miga", 2), many.shards_of("miga", 2)
     assert all(of_many[name][: len(videos)] == videos for name, videos in of_few.items())
+
+
+def test_what_has_not_been_counted_is_not_known(lite, passes):
+    which = ("videocrafter2", "fifo_diffusion")
+    assert passes.known(*which) == 0
+    _, most = passes[which]
+    assert passes.known(*which) == most > 0
