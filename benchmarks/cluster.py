@@ -155,7 +155,7 @@ def report(home: Path, options: argparse.Namespace, kills: Kills, began: float, 
     again = [path for path, moment in kills.whole.items() if left.get(path) != moment]
     videos = records.read(home / "results/cluster/videos.parquet")
     counted = json.loads((home / "results/cluster/passes.json").read_text())
-    passes = {key.split()[0].split("/")[1]: least for key, (least, _) in counted.items()}
+    passes = {key.split()[0].split("/")[1]: least for key, (least, *_) in counted.items()}
     asked, needed = len(ENTRIES) * (options.videos // len(ENTRIES)), videos["entry"].map(passes).sum()
     if len(videos) != len(left) or len(videos) != asked or again:
         sys.exit(f"{len(videos)} videos of {asked}, {len(again)} were made twice")
