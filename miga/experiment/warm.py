@@ -60,7 +60,10 @@ def hand_over() -> None:
             server.sendall(task)
         except OSError:
             return
-        status = server.recv(8)  # nothing, where what serves was killed
+        try:
+            status = server.recv(8)  # nothing, where what serves was killed
+        except KeyboardInterrupt:  # the fork ends with this process
+            os._exit(128 + signal.SIGINT)
     code = int.from_bytes(status, "big", signed=True) if status else -signal.SIGKILL
     sys.stdout.flush()
     os._exit(code if code >= 0 else 128 - code)

@@ -60,6 +60,13 @@ def test_what_is_needed_later_is_imported_when_nobody_asks(script):
     pytest.fail("it was never imported")
 
 
+def test_an_interrupt_ends_it_without_a_word(script):
+    job = script("import time; print('begun', flush=True); time.sleep(60)")
+    assert job.stdout.readline() == "begun\n"
+    job.send_signal(signal.SIGINT)
+    assert job.communicate(timeout=30) == ("", "") and job.returncode == 130
+
+
 @pytest.mark.parametrize(
     "lines, status, said",
     [
