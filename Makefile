@@ -53,4 +53,4 @@ lint: setup
 	$(BIN)/snakemake --lint
 
 bench: setup
-	@for script in benchmarks/*.py; do echo "== $$script" && $(BIN)/python $$script || exit 1; done
+	@for script in $(filter-out benchmarks/before.py,$(wildcard benchmarks/*.py)); do echo "== $$script" && $(BIN)/python $$script || exit 1; done

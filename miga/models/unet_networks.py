@@ -77,7 +77,8 @@ class BeforeTexts:
     """
 
     def __init__(self, unet: UNet3DConditionModel) -> None:
-        self.times = 1
+        self.times = 1  # set before a call, for that call
+        unet.register_forward_hook(self.done, always_call=True)
         for layer in layers_before_texts(unet):
             layer.register_forward_pre_hook(self.take_one, with_kwargs=True)
             layer.register_forward_hook(self.repeat)
@@ -87,6 +88,9 @@ class BeforeTexts:
             return x[: len(x) // self.times] if torch.is_tensor(x) else x
 
         return tuple(map(one, args)), {name: one(x) for name, x in kwargs.items()}
+
+    def done(self, unet: nn.Module, args: tuple, output: Any) -> None:
+        self.times = 1
 
     def repeat(self, layer: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | tuple:
         if torch.is_tensor(output):

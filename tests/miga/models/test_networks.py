@@ -74,7 +74,7 @@ def test_what_comes_before_the_texts_is_computed_once(name, unet):
     together = model.denoise(windows, levels, text)
     for hook in hooks:
         hook.remove()
-    assert rows == [3 * 2, 2 * 3 * 2]
+    assert rows == [3 * 2, 2 * 3 * 2] and model.before_texts.times == 1
     guided, plain = (
         model.denoise(windows, levels, Text("", one, one), guidance_scale=1) for one in (text.positive, text.negative)
     )
