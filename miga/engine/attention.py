@@ -230,7 +230,7 @@ class WanProcessor:
         if rotary_emb is not None:
             q, k = rotate(q, *rotary_emb), rotate(k, *rotary_emb)
         q, k, v = (rearrange(x, "n (f p) heads d -> n heads f p d", f=self.grid.frames) for x in (q, k, v))
-        out = self.attend(q, k, v, self.grid._replace(block=self.numbers.get(attn, 0)))
+        out = self.attend(q, k, v, self.grid._replace(batch=len(q), block=self.numbers.get(attn, 0)))
         return attn.to_out[0](rearrange(out, "n heads f p d -> n (f p) (heads d)"))
 
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from diffusers import AutoencoderKLWan, ClassifierFreeGuidance, UniPCMultistepScheduler, WanTransformer3DModel
@@ -35,12 +35,12 @@ from miga.engine.method import METHODS, Method, MethodConfig
 from miga.engine.noise import KeyedNoise
 from miga.engine.trace import Trace
 from miga.models.registry import WAN21_1B
+from miga.models.texts import BeforeTexts
 from miga.models.wan import Wan
-from miga.models.wan_networks import FrameTimesteps
 
 DEFAULTS = WAN21_1B.options
 NO_FOLDER = Path(os.devnull)  # the networks are the pipeline's
-_told: WeakSet[nn.Module] = WeakSet()  # transformers that take a timestep per frame already
+_prepared: WeakKeyDictionary[nn.Module, BeforeTexts] = WeakKeyDictionary()  # transformers of pipelines
 
 
 class PipelineWan(Wan):
@@ -54,9 +54,9 @@ class PipelineWan(Wan):
 
     def load_denoiser(self) -> nn.Module:
         transformer = self.pipeline.transformer
-        if transformer not in _told:
-            FrameTimesteps(transformer, self.run_options.head)
-            _told.add(transformer)
+        if transformer not in _prepared:
+            _prepared[transformer] = self.prepare(transformer)
+        self.before_texts = _prepared[transformer]
         return transformer
 
     def load_vae(self) -> nn.Module:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from miga.engine.base_model import BaseModel, Text, Tokens
 from miga.models import weights
 from miga.models.features import Features
+from miga.models.kernels import on_a_cpu
 from miga.models.registry import EXECUTION, Options
 from miga.models.texts import TextCache
 
@@ -65,9 +66,12 @@ class Pretrained(BaseModel):
         self.window, self.fps, self.guidance_scale = options.window, options.fps, options.guidance_scale
         self.digest = weights.digest(directory)
         with self.explain_memory():
-            self.denoiser = self.load_denoiser()
+            self.denoiser, self.vae = self.load_denoiser(), self.load_vae()
+            if device.type == "cpu":
+                on_a_cpu(self.vae)
+                if not options.compile:  # compilers choose kernels themselves
+                    on_a_cpu(self.denoiser)
             self.texts = TextCache([] if options.compile else self.text_modules())  # compiled code cannot look them up
-            self.vae = self.load_vae()
         self.place()
         if options.height % self.multiple or options.width % self.multiple:
             raise ValueError(

@@ -1,6 +1,7 @@
-"""What a denoiser makes of prompts alone, computed once: above all their keys and values in cross-attention.
+"""What a denoiser makes of prompts alone, or of frames alone, computed once.
 
-These depend neither on the frames nor on their noise, so a video needs them once and not at every call.
+The former are above all keys and values of cross-attention: they depend neither on the frames nor on their noise, so a
+video needs them once and not at every call. The latter are the same for the two prompts of guidance.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -56,3 +58,32 @@ class TextCache:
         while len(self.known) > KEPT:
             del self.known[next(iter(self.known))]
         return entry[1]
+
+
+class BeforeTexts:
+    """Lets a network compute once what is the same for all texts of a window; attach once to an instance.
+
+    With guidance its batch holds every window `times` times, each time with another text. Until the first layer that
+    reads one, all of them are the same. `layers`: those before it whose arguments are of the batch.
+    """
+
+    def __init__(self, network: nn.Module, layers: Iterable[nn.Module]) -> None:
+        self.times = 1  # set before a call, for that call
+        network.register_forward_hook(self.done, always_call=True)
+        for layer in layers:
+            layer.register_forward_pre_hook(self.take_one, with_kwargs=True)
+            layer.register_forward_hook(self.repeat)
+
+    def take_one(self, layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        def one(x: Any) -> Any:
+            return x[: len(x) // self.times] if torch.is_tensor(x) else x
+
+        return tuple(map(one, args)), {name: one(x) for name, x in kwargs.items()}
+
+    def done(self, network: nn.Module, args: tuple, output: Any) -> None:
+        self.times = 1
+
+    def repeat(self, layer: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | tuple:
+        if torch.is_tensor(output):
+            return torch.cat([output] * self.times)
+        return tuple(self.repeat(layer, args, part) for part in output)

@@ -7,13 +7,13 @@ numbers but for rounding.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from diffusers import UNet3DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+
+from miga.models.kernels import attend
 
 
 class FrameTimesteps:
@@ -41,7 +41,7 @@ class FrameTimesteps:
         self.frames = sample.shape[2]
         if not torch.is_tensor(timestep) or timestep.ndim != 2:
             return None
-        self.embedding = unet.time_embedding(unet.time_proj(timestep.flatten()).to(unet.dtype))
+        self.embedding = unet.time_embedding(unet.time_proj(timestep.flatten()).to(unet.conv_in.weight.dtype))
         if "timestep" in kwargs:
             return args, {**kwargs, "timestep": timestep[:, 0]}
         return (args[0], timestep[:, 0], *args[2:]), kwargs
@@ -69,35 +69,6 @@ def text_attentions(unet: UNet3DConditionModel) -> list[nn.Module]:
     return [m for name, m in unet.named_modules() if name.endswith("attn2") and ".attentions." in name]
 
 
-class BeforeTexts:
-    """Lets a UNet3DConditionModel compute once what is the same for all texts of a window; attach once to an instance.
-
-    With guidance its batch holds every window `times` times, each time with another text. Until the first layer that
-    reads one, all of them are the same.
-    """
-
-    def __init__(self, unet: UNet3DConditionModel) -> None:
-        self.times = 1  # set before a call, for that call
-        unet.register_forward_hook(self.done, always_call=True)
-        for layer in layers_before_texts(unet):
-            layer.register_forward_pre_hook(self.take_one, with_kwargs=True)
-            layer.register_forward_hook(self.repeat)
-
-    def take_one(self, layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        def one(x: Any) -> Any:
-            return x[: len(x) // self.times] if torch.is_tensor(x) else x
-
-        return tuple(map(one, args)), {name: one(x) for name, x in kwargs.items()}
-
-    def done(self, unet: nn.Module, args: tuple, output: Any) -> None:
-        self.times = 1
-
-    def repeat(self, layer: nn.Module, args: tuple, output: Tensor | tuple) -> Tensor | tuple:
-        if torch.is_tensor(output):
-            return torch.cat([output] * self.times)
-        return tuple(self.repeat(layer, args, part) for part in output)
-
-
 def layers_before_texts(unet: UNet3DConditionModel) -> Iterator[nn.Module]:
     """In the order in which they run."""
     yield unet.conv_in
@@ -106,19 +77,24 @@ def layers_before_texts(unet: UNet3DConditionModel) -> Iterator[nn.Module]:
         if getattr(block, "has_cross_attention", False):
             yield block.resnets[0]
             yield block.temp_convs[0]
+            yield block.attentions[0].transformer_blocks[0].attn1
             return
         yield block
 
 
-def single_precision(
-    attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, attention_mask: None = None
-) -> Tensor:
+class SinglePrecision:
     """An attention processor that computes at least in float32: less is slower on CPUs where heads are narrow."""
-    context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-    wide = torch.promote_types(hidden_states.dtype, torch.float32)
-    q, k, v = (
-        x.to(wide).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-        for x in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
-    )
-    out = scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-    return attn.to_out[0](out.to(hidden_states.dtype))
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: None = None,
+    ) -> Tensor:
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        q, k, v = (
+            x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for x in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
+        )
+        return attn.to_out[0](attend(q, k, v))

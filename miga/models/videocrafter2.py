@@ -20,7 +20,8 @@ from torch import Tensor
 from miga.engine.base_model import Decoder, Tokens
 from miga.engine.solvers import DDIM
 from miga.models.pretrained import Pretrained
-from miga.models.unet_networks import BeforeTexts, FrameTimesteps, single_precision, text_attentions
+from miga.models.texts import BeforeTexts
+from miga.models.unet_networks import FrameTimesteps, SinglePrecision, layers_before_texts, text_attentions
 
 FPS_EMBEDDING = Path("fps_embedding", "diffusion_pytorch_model.safetensors")
 DECODE_BATCH = 4  # frames decoded at once: more costs memory and gains nothing on a GPU that is busy with one
@@ -80,9 +81,9 @@ class VideoCrafter2(Pretrained):
             bias = unet.time_embedding.linear_2.bias
             bias.data = (bias.double() + fps_vector(unet, load_file(file), fps)).to(bias.dtype)
         FrameTimesteps(unet)
-        self.before_texts = BeforeTexts(unet)
+        self.before_texts = BeforeTexts(unet, layers_before_texts(unet))
         if self.device.type == "cpu":
-            unet.set_attn_processor(single_precision)
+            unet.set_attn_processor(SinglePrecision())
         return unet
 
     def load_vae(self):

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from miga.engine.base_model import Decoder, Tokens
 from miga.engine.solvers import FlowUniPC
 from miga.models.pretrained import Pretrained
+from miga.models.texts import BeforeTexts
 from miga.models.videocrafter2 import to_images
-from miga.models.wan_networks import FrameTimesteps, on_a_cpu
+from miga.models.wan_networks import FrameTimesteps, layers_before_texts
 
 STRIDE = 4  # video frames of a latent frame; the first latent frame decodes to one
 
@@ -52,15 +53,21 @@ class Wan(Pretrained):
 
     def load_denoiser(self):
         transformer = self.load_transformer()
-        FrameTimesteps(transformer, getattr(self.run_options, "head", "frame"))
+        self.before_texts = self.prepare(transformer)
         return transformer
+
+    def prepare(self, transformer: WanTransformer3DModel) -> BeforeTexts:
+        """Teach a transformer, once, what it lacks."""
+        options = self.run_options
+        FrameTimesteps(transformer, getattr(options, "head", "frame"))
+        # compiled blocks are alike only where no layer of one is called with less than the batch
+        return BeforeTexts(transformer, () if options.compile else layers_before_texts(transformer))
 
     def load_transformer(self) -> WanTransformer3DModel:
         return self.part(WanTransformer3DModel, "transformer", self.precision)
 
     def load_vae(self):
-        vae = self.part(AutoencoderKLWan, "vae", self.dtype)
-        return on_a_cpu(vae) if self.device.type == "cpu" else vae
+        return self.part(AutoencoderKLWan, "vae", self.dtype)
 
     def embed(self, prompts):
         from transformers import AutoTokenizer
@@ -109,7 +116,7 @@ class Wan(Pretrained):
         sample = latents.to(self.device, self.precision).transpose(1, 2)
         if bool((timesteps == timesteps[:, :1]).all()):
             timesteps = timesteps[:, 0]  # the same numbers from a time embedding per window instead of one per token
-        times = len(context) // len(latents)
+        times = self.before_texts.times = len(context) // len(latents)
         sample, timesteps = torch.cat([sample] * times), torch.cat([timesteps] * times)
         with self.texts.of(context):
             output = self.denoiser(sample, timesteps, prompts, return_dict=False)[0]

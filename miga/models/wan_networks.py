@@ -1,8 +1,7 @@
 """Wan's networks as we run them: a noise level per latent frame, and diffusers' numbers with less work.
 
 Weights, configs and layers are diffusers'. What is replaced is how a layer computes, to the same numbers but for
-rounding: where it copies a number for every token, multiplies real numbers in pairs, or runs a kernel that is slow on a
-CPU.
+rounding: where it copies a number for every token, or multiplies real numbers in pairs.
 """
 
 from __future__ import annotations
@@ -11,15 +10,14 @@ from types import MethodType
 from typing import Literal
 
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers import WanTransformer3DModel
 from diffusers.models.attention_dispatch import dispatch_attention_fn
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, WanRMS_norm
 from diffusers.models.transformers.transformer_wan import WanAttention, WanTransformerBlock
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad
 
 from miga.engine.attention import rotate
+from miga.models.kernels import attend
 
 
 class FrameTimesteps:
@@ -62,6 +60,11 @@ class FrameTimesteps:
         rates = 10000 ** (-torch.arange(half, dtype=torch.float64, device=output.device) / half)
         angles = args[0].double()[:, None] * rates
         return torch.cat([angles.cos(), angles.sin()], dim=1).to(torch.promote_types(output.dtype, torch.float32))
+
+
+def layers_before_texts(transformer: WanTransformer3DModel) -> tuple[nn.Module, ...]:
+    """Those that cost something, in the order in which they run."""
+    return transformer.patch_embedding, transformer.blocks[0].attn1
 
 
 def forward_block(
@@ -107,41 +110,7 @@ class Attention:
         q, k, v = (x.unflatten(-1, (attn.heads, -1)) for x in (q, k, v))
         if rotary_emb is not None:
             q, k = rotate(q, *rotary_emb), rotate(k, *rotary_emb)
+        if q.device.type == "cpu":
+            return attn.to_out[0](attend(*(x.transpose(1, 2) for x in (q, k, v))))
         out = dispatch_attention_fn(q, k, v, attn_mask=attention_mask, backend=self._attention_backend)
         return attn.to_out[0](out.flatten(2))
-
-
-def on_a_cpu(vae: AutoencoderKLWan) -> AutoencoderKLWan:
-    """The same autoencoder, in place, whose slow layers compute by kernels that are fast on a CPU."""
-    for module in vae.modules():
-        if isinstance(module, WanCausalConv3d):
-            module.forward = MethodType(convolve, module)
-        elif isinstance(module, WanRMS_norm):
-            module.forward = MethodType(normalize, module)
-    return vae
-
-
-def convolve(
-    conv: WanCausalConv3d, x: Float[Tensor, "b c f h w"], cache_x: Float[Tensor, "b c g h w"] | None = None
-) -> Float[Tensor, "b d n p q"]:
-    """A causal convolution as one over pictures, whose channels are those of all frames that the kernel covers.
-
-    The volumes of a streamed decoder are small, and PyTorch convolves such on one thread without its fast kernels.
-    """
-    width, _, height, _, before, _ = conv._padding
-    if cache_x is not None and before:
-        x = torch.cat([cache_x, x], dim=2)
-        before -= cache_x.shape[2]
-    x = pad(x, (0, 0, 0, 0, before, 0)).transpose(1, 2)
-    taps, step = conv.kernel_size[0], conv.stride[0]
-    frames = (x.shape[1] - taps) // step + 1
-    seen = torch.cat([x[:, tap : tap + step * (frames - 1) + 1 : step] for tap in range(taps)], dim=2)
-    kernel = conv.weight.transpose(1, 2).flatten(1, 2)
-    out = conv2d(seen.flatten(0, 1), kernel, conv.bias, conv.stride[1:], (height, width))
-    return out.unflatten(0, (-1, frames)).transpose(1, 2)
-
-
-def normalize(norm: WanRMS_norm, x: Tensor) -> Tensor:
-    """What `torch.nn.functional.normalize` computes, which is slow over channels that are not the last dimension."""
-    length = x.square().sum(1 if norm.channel_first else -1, keepdim=True).sqrt().clamp_min(1e-12)
-    return x / length * norm.scale * norm.gamma + norm.bias

@@ -19,10 +19,10 @@ FAMILIES = {"unet": tiny_unet, "transformer": tiny_wan}
 
 
 @cache
-def tiny(family: str) -> BaseModel:
+def tiny(family: str, dtype: str = "fp32") -> BaseModel:
     """A random model of the family; its window is 4 (UNet) or 3 (transformer) latents."""
     with tempfile.TemporaryDirectory() as folder:
-        return load(FAMILIES[family](Path(folder) / family), device="cpu")
+        return load(FAMILIES[family](Path(folder) / family), device="cpu", dtype=dtype)
 
 
 def text_of(prompt: str) -> Text:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from diffusers import AutoencoderKLWan, UNet3DConditionModel, WanTransformer3DModel
+from diffusers.models.activations import GEGLU, GELU
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from miga import models
 from miga.engine.attention import rotate
 from miga.engine.base_model import Text
+from miga.models.kernels import NARROW, SHORT, attend, on_a_cpu
 from miga.models.unet_networks import layers_before_texts
 from tests.miga.tiny_models import tiny_ti2v, tiny_unet, tiny_wan
 
@@ -41,12 +45,12 @@ def test_a_wan_network_told_a_level_per_frame_is_the_one_told_it_per_token(wan):
 @pytest.mark.parametrize("make", [tiny_wan, tiny_ti2v])
 @torch.inference_mode()
 def test_wans_autoencoder_on_a_cpu(make, tmp_path):
-    model = models.load(str(make(tmp_path / "tiny")))
-    own = AutoencoderKLWan.from_pretrained(model.directory, subfolder="vae", torch_dtype=torch.float32)
-    video = normal(1, 3, 9, *model.size).clamp(-1, 1)
+    model = models.load(str(make(tmp_path / "tiny")), dtype="fp64")
+    own = AutoencoderKLWan.from_pretrained(model.directory, subfolder="vae", torch_dtype=torch.float64)
+    video = normal(1, 3, 9, *model.size).clamp(-1, 1).double()
     mean = own.encode(video).latent_dist.mean
-    torch.testing.assert_close(model.vae.encode(video).latent_dist.mean, mean, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(model.vae.decode(mean).sample, own.decode(mean).sample, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.vae.encode(video).latent_dist.mean, mean, atol=1e-12, rtol=1e-9)
+    torch.testing.assert_close(model.vae.decode(mean).sample, own.decode(mean).sample, atol=1e-12, rtol=1e-9)
 
 
 @torch.inference_mode()
@@ -61,6 +65,58 @@ def test_a_unet_on_a_cpu(unet):
     finally:
         unet.denoiser.float()
     assert (found - wanted).abs().max() < 0.05 * wanted.abs().max()
+
+
+LAYERS = {
+    "linear": (lambda: nn.Linear(24, 40), (2, 8, 24)),
+    "linear without bias": (lambda: nn.Linear(24, 40, bias=False), (32, 24)),
+    "linear of rows that make no pictures": (lambda: nn.Linear(24, 40), (3, 5, 24)),
+    "GELU": (lambda: GELU(24, 40, approximate="tanh"), (2, 8, 24)),
+    "GEGLU": (lambda: GEGLU(24, 40), (2, 8, 24)),
+    "over frames": (lambda: nn.Conv3d(4, 6, (3, 1, 1), padding=(1, 0, 0)), (2, 4, 5, 3, 2)),
+    "over frames, with stride": (lambda: nn.Conv3d(4, 6, (3, 1, 1), stride=(2, 1, 1)), (1, 4, 7, 3, 2)),
+    "of patches": (lambda: nn.Conv3d(4, 6, (1, 2, 2), stride=(1, 2, 2)), (1, 4, 3, 4, 4)),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", LAYERS)
+@torch.inference_mode()
+def test_a_layer_on_a_cpu(kind, dtype):
+    make, shape = LAYERS[kind]
+    layer, x = make().to(dtype), normal(*shape).to(dtype)
+    wanted, given = layer(x), x.clone()
+    on_a_cpu(layer)
+    assert torch.equal(x, given)
+    torch.testing.assert_close(layer(x), wanted)
+
+
+@pytest.mark.parametrize("keys, channels", [(SHORT, NARROW), (SHORT + 1, NARROW), (3, 2 * NARROW), (1, 1)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_short_attention_on_a_cpu(keys, channels, dtype, monkeypatch):
+    q, k, v = (normal(2, 3, n, channels, seed=i).to(dtype) for i, n in enumerate((7, keys, keys)))
+    wanted = scaled_dot_product_attention(*(x.double() for x in (q, k, v))).transpose(1, 2).flatten(2).to(dtype)
+    torch.testing.assert_close(attend(q, k, v), wanted)
+    monkeypatch.setattr("miga.models.kernels.SCORES", 2 * 7 * keys)  # three blocks of two heads
+    torch.testing.assert_close(attend(q, k, v), wanted)
+
+
+@pytest.mark.parametrize("name", ["tiny", "sprites-wan"])
+def test_what_wan_computes_before_the_texts_is_computed_once(name, wan):
+    model = wan if name == "tiny" else models.load(name)
+    width, rows = model.denoiser.config.text_dim, []
+    hooks = [layer.to_q.register_forward_hook(lambda *call: rows.append(len(call[1][0])))
+             for block in model.denoiser.blocks[:2] for layer in (block.attn1, block.attn2)]  # fmt: skip
+    text = Text("", normal(7, width), normal(7, width, seed=1))
+    windows, levels = normal(3, 2, *model.latent_shape), torch.tensor([[0, 1]]).expand(3, -1)
+    together = model.denoise(windows, levels, text)
+    for hook in hooks:
+        hook.remove()
+    assert rows == [3, 6, 6, 6][: len(rows)] and model.before_texts.times == 1
+    guided, plain = (
+        model.denoise(windows, levels, Text("", one, one), guidance_scale=1) for one in (text.positive, text.negative)
+    )
+    torch.testing.assert_close(together, plain + model.guidance_scale * (guided - plain), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["tiny", "sprites-unet"])
@@ -80,7 +136,7 @@ def test_what_comes_before_the_texts_is_computed_once(name, unet):
     )
     scale = model.guidance_scale
     torch.testing.assert_close(together, plain + scale * (guided - plain), atol=1e-4, rtol=1e-4)
-    assert len(list(layers_before_texts(model.denoiser))) == (4 if name == "tiny" else 5)
+    assert len(list(layers_before_texts(model.denoiser))) == (5 if name == "tiny" else 6)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
