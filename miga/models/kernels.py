@@ -62,7 +62,7 @@ def gelu(layer: GELU, x: Float[Tensor, "*rows c"]) -> Float[Tensor, "*rows d"]:
 
 
 def gated(layer: GEGLU, x: Float[Tensor, "*rows c"]) -> Float[Tensor, "*rows d"]:
-    """In place."""
+    """With one tensor less: the product takes the place of the gate."""
     hidden, gate = layer.proj(x).chunk(2, dim=-1)
     return nn.functional.gelu(gate).mul_(hidden)
 
@@ -89,7 +89,7 @@ def attend(
 def convolve_in_time(conv: nn.Conv3d, x: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b d g h w"]:
     """A convolution over frames as one over pictures of one column per pixel: for small batches PyTorch has no fast
     kernel of the former."""
-    if conv.kernel_size[1:] != (1, 1):
+    if conv.kernel_size[1:] != (1, 1) or conv.stride[1:] != (1, 1):
         return nn.Conv3d.forward(conv, x)
     out = conv2d(x.flatten(3), conv.weight[..., 0], conv.bias, (conv.stride[0], 1), (conv.padding[0], 0))
     return out.unflatten(3, x.shape[3:])

@@ -75,6 +75,7 @@ LAYERS = {
     "GEGLU": (lambda: GEGLU(24, 40), (2, 8, 24)),
     "over frames": (lambda: nn.Conv3d(4, 6, (3, 1, 1), padding=(1, 0, 0)), (2, 4, 5, 3, 2)),
     "over frames, with stride": (lambda: nn.Conv3d(4, 6, (3, 1, 1), stride=(2, 1, 1)), (1, 4, 7, 3, 2)),
+    "over frames, every other pixel": (lambda: nn.Conv3d(4, 6, (3, 1, 1), stride=(1, 2, 2)), (1, 4, 5, 4, 4)),
     "of patches": (lambda: nn.Conv3d(4, 6, (1, 2, 2), stride=(1, 2, 2)), (1, 4, 3, 4, 4)),
 }
 
